@@ -1,0 +1,145 @@
+"""`FixedPointGAN`: a trained model as users hold it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from anomaly_fpgan.domains import DomainScheme
+from anomaly_fpgan.errors import ModelError
+from anomaly_fpgan.networks.generator import Generator
+from anomaly_fpgan.training.checkpoint import write_atomically
+from anomaly_fpgan.training.config import NetworkConfig
+from anomaly_fpgan.training.device import autocast, choose_device
+from anomaly_fpgan.translate import Translator, to_network_range, to_stored_range
+
+MODEL_FORMAT = 1
+MODEL_FILE = "model.safetensors"
+
+Images = TypeVar("Images", np.ndarray, Tensor)
+
+
+class FixedPointGAN:
+    """Translates images between domains.
+
+    Args:
+        image_shape: (C, H, W) the model was trained on; C must match at use, H and W may differ.
+        domains: what an image can be.
+        networks: size of the generator.
+        metadata: plain values that travel with the weights, such as how images were prepared.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        domains: DomainScheme,
+        networks: NetworkConfig,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.image_shape = image_shape
+        self.domains = domains
+        self.networks = networks
+        self.metadata = dict(metadata or {})
+        self.translator = build_translator(image_shape, domains, networks).eval()
+
+    @classmethod
+    def load(cls, run: Path | str, *, device: str = "auto") -> FixedPointGAN:
+        """Load `model.safetensors`, given itself or the folder of its run.
+
+        Raises:
+            ModelError: when there is no model, or the file is damaged, foreign or of a newer format.
+        """
+        path = Path(run)
+        if path.is_dir():
+            path = path / MODEL_FILE
+        if not path.is_file():
+            raise ModelError(f"there is no {MODEL_FILE}; give a folder that `fpgan train` wrote", path=path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {}).get("fpgan", "null"))
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ModelError("is damaged or not a model file; train or copy it again", path=path) from error
+        if not isinstance(header, dict) or header.get("format") != MODEL_FORMAT:
+            raise ModelError(f"is not a model of format {MODEL_FORMAT} of this program", path=path)
+        try:
+            channels, height, width = header["image_shape"]
+            model = cls(
+                (channels, height, width),
+                DomainScheme(**header["domains"]),
+                NetworkConfig(**header["networks"]),
+                metadata=header["metadata"],
+            )
+            model.translator.load_state_dict(weights)
+        except (KeyError, TypeError, ValidationError, RuntimeError) as error:
+            raise ModelError("does not fit this version of the program; train it again", path=path) from error
+        model.translator.to(choose_device(device))
+        return model
+
+    def save(self, path: Path | str) -> None:
+        """Write weights and metadata to one safetensors file, whole or not at all."""
+        header = {
+            "format": MODEL_FORMAT,
+            "image_shape": self.image_shape,
+            "domains": self.domains.model_dump(mode="json"),
+            "networks": self.networks.model_dump(mode="json"),
+            "metadata": self.metadata,
+        }
+        weights = {name: tensor.contiguous() for name, tensor in self.translator.state_dict().items()}
+        text = json.dumps(header, sort_keys=True)
+        write_atomically(Path(path), lambda temporary: save_file(weights, temporary, metadata={"fpgan": text}))
+
+    def translate(
+        self, slices: Images, domain: str | Iterable[str] = "healthy", *, batch_size: int = 64, precision: str = "auto"
+    ) -> Images:
+        """Translate images (N, C, H, W) in [0, 1] to `domain`.
+
+        Args:
+            slices: array or tensor of floats; the result is of the same kind, float32, on the CPU.
+            domain: a domain's name; for attributes, the names of all that shall hold, `"healthy"` for none of them.
+            batch_size: images translated at once.
+            precision: `auto`, `float32` or `bfloat16`.
+
+        Raises:
+            ValueError: for an unknown domain or images of the wrong shape.
+        """
+        if slices.ndim != 4 or slices.shape[1] != self.image_shape[0]:
+            raise ValueError(f"`slices` must be (N, {self.image_shape[0]}, H, W), got {tuple(slices.shape)}")
+        label = self.domains.healthy_label() if domain == "healthy" else self.domains.encode(domain)
+        return self.translate_labels(slices, label.expand(len(slices), -1), batch_size=batch_size, precision=precision)
+
+    def translate_labels(
+        self, slices: Images, labels: np.ndarray | Tensor, *, batch_size: int = 64, precision: str = "auto"
+    ) -> Images:
+        """Translate each image to its own target: `labels` is (N, K); the rest is as in `translate`."""
+        parameter = next(self.translator.parameters())
+        images, targets = torch.as_tensor(slices), torch.as_tensor(labels)
+        results = torch.empty(images.shape, dtype=torch.float32)
+        with torch.inference_mode(), autocast(parameter.device, precision):
+            for start in range(0, len(images), batch_size):
+                part = slice(start, start + batch_size)
+                batch = to_network_range(images[part].to(parameter.device, torch.float32))
+                label = targets[part].to(parameter.device, torch.float32)
+                results[part] = to_stored_range(self.translator(batch, label)).cpu()
+        return results.numpy() if isinstance(slices, np.ndarray) else results
+
+
+def build_translator(image_shape: tuple[int, int, int], domains: DomainScheme, networks: NetworkConfig) -> Translator:
+    """A generator of the given size under its output rule, with fresh weights."""
+    generator = Generator(
+        image_shape[0],
+        len(domains),
+        base_width=networks.generator_width,
+        residual_blocks=networks.residual_blocks,
+    )
+    return Translator(generator, networks.output_rule)

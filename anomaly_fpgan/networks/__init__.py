@@ -1,0 +1,1 @@
+"""Generator and discriminator, built on MONAI blocks."""

@@ -1,0 +1,78 @@
+"""The generator: an encoder, residual blocks and a decoder that propose a delta for an image and a target domain."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.blocks import Convolution
+from torch import Tensor, nn
+
+_DOWNSAMPLINGS = 2
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))): nothing follows the sum, so a block can pass its input through."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _convolution(channels, channels, kernel_size=3),
+            _convolution(channels, channels, kernel_size=3, adn_ordering="N"),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.body(features)
+
+
+class Generator(nn.Module):
+    """Maps an image and a target label to a delta; what becomes of the delta is not decided here.
+
+    The architecture is the one of the Fixed-Point GAN paper (ICCV 2019): a 7×7 convolution, two halvings of the
+    resolution, residual blocks, two doublings, a 7×7 convolution; instance normalization with learned scale.
+
+    Args:
+        in_channels: image channels C.
+        domains: number of domains K; the label enters as K constant planes beside the image.
+        base_width: features of the first layer; 64 in the paper.
+        residual_blocks: number of residual blocks; 6 in the paper.
+    """
+
+    def __init__(self, in_channels: int, domains: int, *, base_width: int = 64, residual_blocks: int = 6) -> None:
+        super().__init__()
+        width = base_width
+        layers: list[nn.Module] = [_convolution(in_channels + domains, width, kernel_size=7)]
+        for _ in range(_DOWNSAMPLINGS):
+            layers.append(_convolution(width, 2 * width, kernel_size=4, strides=2, padding=1))
+            width *= 2
+        layers += [ResidualBlock(width) for _ in range(residual_blocks)]
+        for _ in range(_DOWNSAMPLINGS):
+            layers.append(
+                _convolution(
+                    width, width // 2, kernel_size=4, strides=2, padding=1, output_padding=0, is_transposed=True
+                )
+            )
+            width //= 2
+        layers.append(Convolution(2, width, in_channels, kernel_size=7, conv_only=True, bias=False))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+        """Delta (B, C, H, W) for `image` (B, C, H, W) in [-1, 1] and `label` (B, K). Any H and W."""
+        height, width = image.shape[-2:]
+        planes = label[:, :, None, None].expand(-1, -1, height, width)
+        multiple = 2**_DOWNSAMPLINGS
+        padding = (0, -width % multiple, 0, -height % multiple)
+        features = nn.functional.pad(torch.cat([image, planes.to(image.dtype)], 1), padding, mode="replicate")
+        return self.layers(features)[..., :height, :width]
+
+
+def _convolution(in_channels: int, out_channels: int, *, adn_ordering: str = "NA", **kwargs: object) -> Convolution:
+    # MONAI's "INSTANCE" has no learned scale and shift unless asked.
+    return Convolution(
+        2,
+        in_channels,
+        out_channels,
+        adn_ordering=adn_ordering,
+        act=("relu", {"inplace": True}),
+        norm=("instance", {"affine": True}),
+        bias=False,
+        **kwargs,
+    )

@@ -1,0 +1,1 @@
+"""Training of a Fixed-Point GAN: settings, steps, loop and checkpoints."""

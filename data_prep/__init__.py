@@ -1,0 +1,1 @@
+"""Files in, a prepared cohort out: readers, layouts, preparation and the embedded cohort."""

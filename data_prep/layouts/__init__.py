@@ -1,0 +1,1 @@
+"""A directory in, the cases below it out."""

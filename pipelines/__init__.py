@@ -1,0 +1,1 @@
+"""Composition of the other packages: the `fpgan` command, its configuration and its reports."""

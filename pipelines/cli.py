@@ -1,0 +1,257 @@
+"""The `fpgan` command. Heavy packages are imported inside the commands, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anomaly_fpgan.errors import DeviceError, ModelError, TrainingError
+from data_prep.errors import DataError
+from pipelines.errors import UsageError
+from pipelines.output import existing_policy
+
+if TYPE_CHECKING:
+    from pipelines.screen import Screen
+
+app = typer.Typer(
+    name="fpgan",
+    help="Find and localize lesions from healthy/diseased labels alone, with Fixed-Point GANs.",
+    epilog="For research use only; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that already exists.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an output that already exists.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")]
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if version:
+        typer.echo(package_version("fpgan"))
+        raise typer.Exit
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(metavar="BRATS_DIR", help="Folder with a BraTS folder for each patient.")],
+    output: Output,
+    channels: Annotated[str, typer.Option(help="Modalities that become channels, separated by commas.")] = "flair",
+    size: Annotated[str, typer.Option(help="Pixels of a slice: one number, or height and width as 128x96.")] = "128",
+    axis: Annotated[str, typer.Option(help="Plane of the slices: axial, coronal or sagittal.")] = "axial",
+    field_of_view_mm: Annotated[float, typer.Option(help="Longer side of a slice in mm.")] = 192.0,
+    min_lesion_area: Annotated[
+        int, typer.Option(min=0, help="Slices with at most so many lesion pixels are not trained on.")
+    ] = 10,
+    split_seed: Annotated[
+        int, typer.Option(min=0, help="Decides which patient is for training, validation or test.")
+    ] = 0,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn BraTS patients into a cohort of labelled slices."""
+    from data_prep.patient import CohortSettings
+    from data_prep.preparation import Preparation
+    from pipelines.prepare import prepare as run_prepare
+
+    screen = _screen(quiet)
+    settings = CohortSettings(
+        preparation=Preparation(
+            channels=tuple(name.strip().lower() for name in channels.split(",")),
+            size=_parse_size(size),
+            axis=axis,  # type: ignore[arg-type]  # checked by pydantic
+            field_of_view_mm=field_of_view_mm,
+        ),
+        min_lesion_area_px=min_lesion_area,
+        split_seed=split_seed,
+    )
+    existing = existing_policy(overwrite=overwrite, resume=resume)
+    result = run_prepare(source, output, settings, screen=screen, existing=existing, workers=workers)
+    screen.finish(output)
+    raise typer.Exit(1 if result.failures else 0)
+
+
+@app.command()
+def train(
+    cohort: Annotated[Path, typer.Argument(help="What `fpgan prepare` wrote.")],
+    output: Output,
+    preset: Annotated[
+        str | None, typer.Option(help="demo, brain-mri or faces; brain-mri when nothing is given.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of settings, such as a run's config.yaml.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: training.batch_size=8.")
+    ] = None,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on a cohort's slices and their domains; masks are not read."""
+    from pipelines.config import load_config
+    from pipelines.train import train as run_train
+
+    if resume and (preset or config or set_):
+        raise UsageError("a resumed run keeps its own settings; leave out --preset, --config and --set")
+    screen = _screen(quiet)
+    if preset is None and config is None:
+        preset = "brain-mri"
+    settings = load_config(preset=preset, file=config, overrides=set_ or [])
+    existing = existing_policy(overwrite=overwrite, resume=resume)
+    run_train(cohort, output, settings, screen=screen, existing=existing)
+    screen.finish(output)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="What `fpgan train` wrote.")],
+    cohort: Annotated[Path, typer.Argument(help="The cohort it was trained on.")],
+    output: Output,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure detection and localization on the cohort's test patients."""
+    from pipelines.evaluate import evaluate as run_evaluate
+
+    screen = _screen(quiet)
+    metrics = run_evaluate(run, cohort, output, screen=screen, existing=existing_policy(overwrite=overwrite))
+    _print_metrics(metrics, screen)
+    screen.finish(output / "index.html")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="What `fpgan train` wrote.")],
+    patients: Annotated[
+        list[Path], typer.Argument(metavar="PATIENT_DIR...", help="Folders of one patient or of many.")
+    ],
+    output: Output,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page, tables and volumes for each new patient."""
+    from pipelines.report import report as run_report
+
+    screen = _screen(quiet)
+    existing = existing_policy(overwrite=overwrite, resume=resume)
+    result = run_report(run, patients, output, screen=screen, existing=existing)
+    abnormal = sum(entry["abnormal"] for entry in result.reports)
+    screen.say(
+        f"  {len(result.reports)} patients reported, {abnormal} of them abnormal; {len(result.failures)} left out"
+    )
+    screen.finish(output / "index.html")
+    raise typer.Exit(1 if result.failures else 0)
+
+
+@app.command()
+def demo(
+    output: Output = Path("demo"),
+    patients: Annotated[int, typer.Option(min=8, help="How many patients to build.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the patients and the training.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the training.")
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do it all on patients built here: prepare, train, evaluate, report."""
+    from pipelines.demo import demo as run_demo
+
+    screen = _screen(quiet)
+    existing = existing_policy(overwrite=overwrite)
+    metrics = run_demo(
+        output, screen=screen, existing=existing, patients=patients, seed=seed, overrides=tuple(set_ or ())
+    )
+    _print_metrics(metrics, screen)
+    screen.say(f"Results: {output / 'run' / 'evaluation' / 'index.html'}")
+    screen.say(f"Reports: {output / 'reports' / 'index.html'}")
+    screen.finish(output)
+
+
+def main() -> None:
+    """Run the command; an expected error becomes one line and an exit code, never a traceback unless `--debug`."""
+    debug = "--debug" in sys.argv
+    try:
+        app([argument for argument in sys.argv[1:] if argument != "--debug"])
+    except KeyboardInterrupt:
+        print("fpgan: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        text, code = _explain(error)
+        print(f"fpgan: {text}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """One line for the user, and the exit code: 2 when the command cannot start as given, 1 when its work failed."""
+    if isinstance(error, (DataError, DeviceError, ModelError, TrainingError, UsageError)):
+        return str(error), 2
+    if type(error).__name__ == "ValidationError":  # pydantic's, which takes too long to import for its name alone
+        first = error.errors()[0]  # type: ignore[attr-defined]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}", 2
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'file system'}: {error.strerror}", 1
+    return f"unexpected {type(error).__name__}: {error}; `--debug` shows where, please report it", 1
+
+
+def _screen(quiet: bool) -> Screen:
+    from pipelines.screen import Screen
+
+    return Screen(quiet=quiet)
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(part.isdigit() for part in parts):
+        raise UsageError(f"--size must be a number such as 128, or height and width such as 128x96, got {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def _print_metrics(metrics: dict[str, Any], screen: Screen) -> None:
+    from rich.table import Table
+
+    def number(value: float) -> str:
+        return "–" if value != value else f"{value:.3f}"
+
+    baselines = metrics["baselines"]
+    table = Table(title="Test patients", title_justify="left")
+    for column in ("", "slice AUC", "at equal height", "peak hit", "pixel AP", "lesions found", "false per image"):
+        table.add_column(column, justify="left" if not column else "right")
+    slices, lesions = metrics["slices"], metrics["lesions"]
+    table.add_row(
+        "model",
+        number(slices["auc"]),
+        number(slices["auc_position_matched"]),
+        number(slices["peak_hit"]),
+        number(metrics["pixels"]["average_precision"]),
+        number(lesions["sensitivity"]),
+        number(lesions["false_positives_per_image"]),
+    )
+    intensity = baselines["intensity"]
+    table.add_row(
+        "brightest pixel",
+        number(intensity["slices"]["auc"]),
+        "",
+        number(intensity["slices"]["peak_hit"]),
+        number(intensity["pixels"]["average_precision"]),
+    )
+    table.add_row("slice position", number(baselines["slice_position"]["slices"]["auc"]))
+    if not screen.quiet:
+        screen.console.print(table)

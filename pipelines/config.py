@@ -1,0 +1,118 @@
+"""Presets, configuration files and `--set`, checked key by key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from anomaly_fpgan.training.config import TrainingConfig
+from pipelines.errors import UsageError
+
+
+class RunConfig(BaseModel):
+    """What `config.yaml` of a run holds: enough to repeat it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training: TrainingConfig = TrainingConfig()
+    """Every setting of the training."""
+    cohort: str | None = None
+    """Folder of the cohort that was trained on."""
+    preparation: dict[str, Any] | None = None
+    """How that cohort's images were prepared."""
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    return sorted(path.name.removesuffix(".yaml") for path in _preset_folder().iterdir() if path.name.endswith(".yaml"))
+
+
+def load_config(*, preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Settings from a preset or a file (or the defaults), changed by `key=value` overrides.
+
+    Raises:
+        UsageError: for an unknown preset, an unreadable file, an unknown key (with the nearest known one) or a value
+            that a setting does not allow.
+    """
+    if preset and file:
+        raise UsageError("give a preset or a configuration file, not both")
+    values: dict[str, Any] = {}
+    if preset:
+        values = _parse(_preset_text(preset), f"preset {preset}")
+    elif file:
+        try:
+            values = _parse(file.read_text(encoding="utf-8"), str(file))
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
+    for override in overrides:
+        _apply(values, override)
+    _refuse_unknown_keys(values, RunConfig, ())
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"setting `{key}`: {first['msg']}, got {first['input']!r}") from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """The configuration as YAML; `load_config` reads it back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _preset_folder() -> Any:
+    return resources.files("pipelines") / "presets"
+
+
+def _preset_text(name: str) -> str:
+    known = preset_names()
+    if name not in known:
+        raise UsageError(f"unknown preset {name!r}{_suggestion(name, known)}; known are {', '.join(known)}")
+    return (_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where}: is not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{where}: must hold settings by name, holds a {type(values).__name__}")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UsageError(f"--set needs key=value, such as training.learning_rate=2e-4, got {override!r}")
+    *path, last = key.strip().split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"--set {key}: `{part}` is a value and has no settings below it")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {key}: {text!r} is not a YAML value") from error
+
+
+def _refuse_unknown_keys(values: Mapping[str, Any], model: type[BaseModel], path: tuple[str, ...]) -> None:
+    for key, value in values.items():
+        known = list(model.model_fields)
+        if key not in known:
+            full = ".".join((*path, str(key)))
+            raise UsageError(f"unknown setting `{full}`{_suggestion(str(key), known, path)}")
+        kind = model.model_fields[key].annotation
+        if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            _refuse_unknown_keys(value, kind, (*path, key))
+
+
+def _suggestion(word: str, known: Sequence[str], path: tuple[str, ...] = ()) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    return f"; did you mean `{'.'.join((*path, near[0]))}`?" if near else ""

@@ -1,0 +1,69 @@
+"""`fpgan demo`: the whole path on the embedded cohort, by the same four functions the four commands call."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_prep.patient import CohortSettings
+from data_prep.preparation import Preparation
+from data_prep.synthetic import write_synthetic_patient
+from pipelines.config import load_config
+from pipelines.evaluate import evaluate
+from pipelines.output import Existing, claim_output
+from pipelines.parallel import for_each
+from pipelines.prepare import prepare
+from pipelines.report import report
+from pipelines.screen import Screen
+from pipelines.train import train
+
+PATIENTS = 64
+REPORTED_PATIENTS = 6
+
+
+def demo(
+    output: Path,
+    *,
+    screen: Screen,
+    existing: Existing = Existing.REFUSE,
+    patients: int = PATIENTS,
+    seed: int = 0,
+    overrides: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Build a cohort, prepare it, train, evaluate and report on some of its test patients.
+
+    Returns:
+        What `metrics.json` of the evaluation holds.
+    """
+    claim_output(output, existing, ours="brats")
+    workers = min(4, os.cpu_count() or 1)
+    brats, cohort, run = output / "brats", output / "cohort", output / "run"
+
+    screen.say("1/5 Building patients with known lesions")
+    brats.mkdir()
+    write = partial(write_synthetic_patient, output=brats, seed=seed)
+    with screen.progress("Building", patients) as show:
+        for done, (_, outcome) in enumerate(for_each(write, range(patients), workers=workers), start=1):
+            if isinstance(outcome, Exception):
+                raise outcome
+            show(done, "")
+
+    screen.say("2/5 Preparing slices: fpgan prepare")
+    settings = CohortSettings(preparation=Preparation(channels=("flair",), size=(64, 64)))
+    prepared = prepare(brats, cohort, settings, screen=screen, workers=workers)
+
+    screen.say("3/5 Training on healthy and diseased slices, no mask: fpgan train")
+    config = load_config(preset="demo", overrides=[f"training.seed={seed}", *overrides])
+    train(cohort, run, config, screen=screen)
+
+    screen.say("4/5 Evaluating on patients the model has not seen: fpgan evaluate")
+    metrics = evaluate(run, cohort, run / "evaluation", screen=screen)
+
+    screen.say("5/5 Reporting patient by patient: fpgan report")
+    assert prepared.cohort is not None  # the embedded cohort has no failures
+    table = prepared.cohort.patients
+    chosen = table.loc[table["split"] == "test", "patient"].head(REPORTED_PATIENTS)
+    report(run, [brats / name for name in chosen], output / "reports", screen=screen)
+    return metrics

@@ -1,0 +1,145 @@
+"""`fpgan evaluate`: a run and its cohort in; metrics.json, tables, figures and one page of results out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from anomaly_fpgan.model import FixedPointGAN
+from data_prep.cohort import Cohort, open_cohort
+from data_prep.errors import DataError
+from data_prep.labels import DOMAINS
+from evaluation.baselines import intensity_map
+from evaluation.froc import froc_curve, threshold_at_false_positives
+from evaluation.lesions import join_matches, match_slice
+from evaluation.overlap import best_dice
+from evaluation.scores import peak_hits, slice_scores
+from evaluation.translation import same_domain_l1
+from pipelines.inference import PatientMaps, map_patient, model_preparation
+from pipelines.metrics import (
+    SplitMaps,
+    baseline_metrics,
+    fixed_point_metrics,
+    lesion_metrics,
+    patient_metrics,
+    patient_table,
+    pixel_metrics,
+    slice_metrics,
+)
+from pipelines.output import Existing, claim_output
+from pipelines.reporting.evaluation_page import write_evaluation_page
+from pipelines.screen import Screen
+
+METRICS_FILE = "metrics.json"
+FALSE_POSITIVES_PER_IMAGE = 1.0
+"""The operating point for lesions: the highest sensitivity on validation patients with at most this many."""
+
+
+def evaluate(
+    run: Path, cohort_path: Path, output: Path, *, screen: Screen, existing: Existing = Existing.REFUSE
+) -> dict[str, Any]:
+    """Evaluate a run on the test patients of its cohort; every threshold comes from the validation patients.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        ModelError: when the run has no usable model.
+        DataError: when the cohort cannot be used, was prepared differently, or lacks validation or test patients.
+        UsageError: when `output` exists and `existing` does not allow it.
+    """
+    model = FixedPointGAN.load(run)
+    cohort = open_cohort(cohort_path)
+    if model_preparation(model, run) != cohort.settings.preparation:
+        raise DataError("was prepared differently from the images the model was trained on", path=cohort_path)
+    for name in ("validation", "test"):
+        if cohort.split(name).empty:
+            raise DataError(f"has no {name} patient; prepare three patients or more", path=cohort_path)
+    claim_output(output, existing, ours=METRICS_FILE)
+    splits = {name: _map_split(model, cohort, name, screen) for name in ("validation", "test")}
+    validation, test = splits["validation"], splits["test"]
+    validation_froc = froc_curve(join_matches(validation.matches))
+    threshold = threshold_at_false_positives(validation_froc, FALSE_POSITIVES_PER_IMAGE)
+    pixel_threshold = best_dice(validation.anomaly, validation.masks, validation.foreground).threshold
+    patients = patient_table(test)
+    metrics = {
+        "slices": slice_metrics(test),
+        "patients": patient_metrics(patients),
+        "lesions": lesion_metrics(test, threshold),
+        "pixels": pixel_metrics(test, pixel_threshold),
+        "fixed_point": fixed_point_metrics(test),
+        "baselines": baseline_metrics(test, cohort.split("train")),
+    }
+    _write_json(output / METRICS_FILE, metrics)
+    slices = test.slices.assign(
+        score=slice_scores(test.anomaly),
+        peak_in_lesion=peak_hits(test.anomaly, test.masks),
+        brightest_pixel=slice_scores(test.intensity),
+        false_candidates=[int((m.false_scores >= threshold).sum()) for m in test.matches],
+        same_domain_l1=test.same_l1,
+    )
+    slices.to_csv(output / "slices.csv", index=False)
+    patients.to_csv(output / "patients.csv", index=False)
+    _lesion_table(test, threshold).to_csv(output / "lesions.csv", index=False)
+    write_evaluation_page(output, metrics, test=test, cohort=cohort, model=model)
+    return metrics
+
+
+def _map_split(model: FixedPointGAN, cohort: Cohort, name: str, screen: Screen) -> SplitMaps:
+    slices = cohort.split(name).reset_index(drop=True)
+    maps: list[PatientMaps] = []
+    masks, same = [], []
+    names = list(dict.fromkeys(slices["patient"]))
+    with screen.progress(f"Translating {name}", len(names)) as show:
+        for done, patient in enumerate(names, start=1):
+            maps.append(map_patient(model, cohort.images(patient)))
+            masks.append(np.asarray(cohort.masks(patient)))
+            domains = slices.loc[slices["patient"] == patient, "domains"]
+            labels = np.array([[domain == d for d in DOMAINS] for domain in domains], np.float32)
+            l1 = same_domain_l1(maps[-1].images, model.translate_labels(maps[-1].images, labels))
+            same.append(np.where(domains != "", l1, np.nan))
+            show(done, "")
+    truth = np.concatenate(masks)
+    candidates = [c for m in maps for c in m.candidates]
+    return SplitMaps(
+        slices=slices,
+        foreground=np.concatenate([m.foreground for m in maps]),
+        anomaly=np.concatenate([m.anomaly for m in maps]),
+        masks=truth,
+        intensity=np.concatenate([intensity_map(m.images) for m in maps]),
+        matches=[match_slice(c, t) for c, t in zip(candidates, truth, strict=True)],
+        same_l1=np.concatenate(same),
+    )
+
+
+def _lesion_table(split: SplitMaps, threshold: float) -> pd.DataFrame:
+    rows = [
+        {
+            "patient": row.patient,
+            "slice_index": row.slice_index,
+            "best_score": score if math.isfinite(score) else None,
+            "detected": bool(score >= threshold),
+        }
+        for row, matches in zip(split.slices.itertuples(), split.matches, strict=True)
+        for score in matches.detection_scores
+    ]
+    return pd.DataFrame(rows, columns=["patient", "slice_index", "best_score", "detected"])
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(_without_nan(values), indent=2) + "\n", encoding="utf-8")
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no NaN: an undefined number is written as null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

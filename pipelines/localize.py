@@ -1,0 +1,128 @@
+"""Lesions of one patient in the patient's own geometry: volumes on the source grid and a table in millimeters."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from data_prep.preparation import Preparation, PreparedSlices, restore_volume, volume_foreground
+from data_prep.slicing import slice_axis_of
+from data_prep.volume import Volume
+from evaluation.components import find_components
+from pipelines.inference import PatientMaps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesion:
+    """One lesion, that is, connected candidates of neighboring slices.
+
+    Attributes:
+        number: from 1, the most abnormal first; the value in `lesions.nii.gz`.
+        center_mm: its centroid in world coordinates (right, anterior, superior positive).
+        volume_mm3: its volume on the source grid.
+        peak_anomaly, mean_anomaly: of |input − healthy translation| on the [0, 1] intensity scale.
+        brighter: whether it is on average brighter than its healthy translation.
+        first_slice, last_slice: indices from 0 in the source file, along the file's axis nearest to the slice axis.
+    """
+
+    number: int
+    center_mm: tuple[float, float, float]
+    volume_mm3: float
+    peak_anomaly: float
+    mean_anomaly: float
+    brighter: bool
+    first_slice: int
+    last_slice: int
+
+    def row(self) -> dict[str, Any]:
+        """The lesion as a flat row of a table."""
+        row = asdict(self)
+        right, anterior, superior = row.pop("center_mm")
+        return {
+            "lesion": row.pop("number"),
+            "center_r_mm": right,
+            "center_a_mm": anterior,
+            "center_s_mm": superior,
+            **row,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localization:
+    """Volumes (I, J, K) in RAS+ order on the patient's grid, and the lesions.
+
+    `healthy` is (C, I, J, K) in the units of the source files, `difference` signed on the [0, 1] scale (positive:
+    brighter than healthy), `labels` uint8 or uint16 with the number of each lesion.
+    """
+
+    healthy: np.ndarray
+    difference: np.ndarray
+    labels: np.ndarray
+    lesions: list[Lesion]
+
+
+def localize(
+    volume: Volume, prepared: PreparedSlices, maps: PatientMaps, preparation: Preparation, *, threshold: float
+) -> Localization:
+    """Bring maps back to the patient's geometry and describe lesions there.
+
+    A lesion is made of candidates whose peak reaches `threshold`; candidates that touch in neighboring slices are one.
+    The healthy volume is the source minus the enlarged difference: where nothing changed it is the source itself, not
+    a copy blurred by resampling.
+    """
+    foreground = volume_foreground(volume, prepared)
+
+    def restore(slices: np.ndarray) -> np.ndarray:
+        return np.where(foreground, restore_volume(slices, prepared, volume, preparation), 0).astype(np.float32)
+
+    difference = restore(maps.signed)
+    channel_changes = maps.images - maps.healthy
+    healthy = np.stack(
+        [
+            source - scale.restore_difference(restore(channel_changes[:, channel]))
+            for channel, (source, scale) in enumerate(zip(volume.array, prepared.scales, strict=True))
+        ]
+    )
+    candidates = np.stack([np.isin(c.labels, 1 + np.flatnonzero(c.peaks >= threshold)) for c in maps.candidates])
+    # Slices dropped as blank part what lies above them from what lies below.
+    stack = np.zeros((int(prepared.indices[-1]) + 1, *candidates.shape[1:]), bool)
+    stack[prepared.indices] = candidates
+    anomaly = np.zeros(stack.shape, np.float32)
+    anomaly[prepared.indices] = maps.anomaly
+    components = find_components(stack, anomaly, min_size=0)
+    order = np.argsort(-components.peaks, kind="stable")
+    number_of = np.zeros(len(components) + 1, np.uint16)
+    number_of[1 + order] = np.arange(1, len(order) + 1)
+    on_slices = number_of[components.labels][prepared.indices]
+    labels = np.where(foreground, restore_volume(on_slices, prepared, volume, preparation, smooth=False), 0)
+    axis = slice_axis_of(preparation.axis)
+    lesions = [
+        _describe(labels, number, volume, axis, difference, components.peaks[index], components.means[index])
+        for number, index in enumerate(order, start=1)
+        if (labels == number).any()  # a lesion smaller than a voxel of the source grid leaves no trace there
+    ]
+    return Localization(healthy=healthy.astype(np.float32), difference=difference, labels=labels, lesions=lesions)
+
+
+def _describe(
+    labels: np.ndarray, number: int, volume: Volume, axis: int, difference: np.ndarray, peak: float, mean: float
+) -> Lesion:
+    voxels = np.argwhere(labels == number)
+    rotation, origin = volume.affine[:3, :3], volume.affine[:3, 3]
+    right, anterior, superior = (round(float(value), 2) for value in rotation @ voxels.mean(axis=0) + origin)
+    first, last = int(voxels[:, axis].min()), int(voxels[:, axis].max())
+    if volume.source.is_flipped(axis):
+        size = labels.shape[axis]
+        first, last = size - 1 - last, size - 1 - first
+    return Lesion(
+        number=number,
+        center_mm=(right, anterior, superior),
+        volume_mm3=round(len(voxels) * abs(float(np.linalg.det(rotation))), 2),
+        peak_anomaly=round(float(peak), 4),
+        mean_anomaly=round(float(mean), 4),
+        brighter=bool(difference[labels == number].mean() > 0),
+        first_slice=first,
+        last_slice=last,
+    )

@@ -1,0 +1,155 @@
+"""The numbers of `metrics.json`, each group from the maps of one split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data_prep.labels import DISEASED, HEALTHY
+from evaluation.baselines import learn_position_table
+from evaluation.bootstrap import bootstrap_interval
+from evaluation.lesions import LesionMatches, join_matches
+from evaluation.overlap import best_dice, dice_score, pixel_average_precision
+from evaluation.roc import auc_score, position_matched_auc
+from evaluation.scores import patient_score, peak_hits, slice_scores
+from evaluation.translation import collateral_change
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitMaps:
+    """All slices of one split, in the order of `slices`, the cohort's slice table.
+
+    Arrays are (S, H, W) over the slices of all patients; `matches` holds one entry a slice; `same_l1` (S,) is NaN for
+    slices of neither domain; `intensity` is the baseline's map.
+    """
+
+    slices: pd.DataFrame
+    foreground: np.ndarray
+    anomaly: np.ndarray
+    masks: np.ndarray
+    intensity: np.ndarray
+    matches: list[LesionMatches]
+    same_l1: np.ndarray
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(S,) bool: slices of one of the two domains."""
+        return (self.slices["domains"] != "").to_numpy()
+
+    @property
+    def diseased(self) -> np.ndarray:
+        """(S,) bool."""
+        return (self.slices["domains"] == DISEASED).to_numpy()
+
+
+def slice_metrics(split: SplitMaps) -> dict[str, Any]:
+    """Healthy against diseased slices by their highest map pixel."""
+    kept = split.labelled
+    labels, scores = split.diseased[kept], slice_scores(split.anomaly)[kept]
+    patients = split.slices["patient"].to_numpy()[kept]
+    matched = position_matched_auc(labels, scores, split.slices["height"].to_numpy()[kept])
+    hits = peak_hits(split.anomaly, split.masks)[split.diseased]
+    return {
+        "auc": auc_score(labels, scores),
+        "auc_ci95": _interval(lambda i: auc_score(labels[i], scores[i]), patients),
+        "auc_position_matched": matched.auc,
+        "position_matched_pairs": matched.pairs,
+        "peak_hit": float(hits.mean()) if len(hits) else math.nan,
+        "n_healthy": int((~labels).sum()),
+        "n_diseased": int(labels.sum()),
+    }
+
+
+def patient_table(split: SplitMaps) -> pd.DataFrame:
+    """One row a patient, most abnormal first; a patient's score is that of its most abnormal slice."""
+    rows = []
+    scores, domains = slice_scores(split.anomaly), split.slices["domains"]
+    for patient in dict.fromkeys(split.slices["patient"]):
+        own = (split.slices["patient"] == patient).to_numpy()
+        is_diseased = bool(split.diseased[own].any())
+        domain = DISEASED if is_diseased else HEALTHY if (domains[own] == HEALTHY).all() else ""
+        rows.append(
+            {
+                "patient": patient,
+                "domain": domain,
+                "score": patient_score(scores[own]),
+                "slices": int(own.sum()),
+                "diseased_slices": int(split.diseased[own].sum()),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("score", ascending=False)
+
+
+def patient_metrics(patients: pd.DataFrame) -> dict[str, Any]:
+    """Healthy against diseased patients."""
+    known = patients[patients["domain"] != ""]
+    labels, scores = (known["domain"] == DISEASED).to_numpy(), known["score"].to_numpy()
+    return {
+        "auc": auc_score(labels, scores),
+        "auc_ci95": _interval(lambda i: auc_score(labels[i], scores[i]), known["patient"].to_numpy()),
+        "n_healthy": int((~labels).sum()),
+        "n_diseased": int(labels.sum()),
+    }
+
+
+def lesion_metrics(split: SplitMaps, threshold: float) -> dict[str, Any]:
+    """Lesions found by candidates with a peak of `threshold` or more."""
+    matches = join_matches(split.matches)
+    return {
+        "sensitivity": matches.sensitivity(threshold),
+        "false_positives_per_image": matches.false_positives_per_image(threshold),
+        "threshold": threshold,
+        "threshold_source": "validation",
+        "n_lesions": len(matches.detection_scores),
+    }
+
+
+def fixed_point_metrics(split: SplitMaps) -> dict[str, Any]:
+    """What translation changes that it should not: [0, 1] intensity, smaller is better."""
+    diseased = split.diseased
+    return {
+        "same_domain_l1": float(np.nanmean(split.same_l1)) if split.labelled.any() else math.nan,
+        "collateral_change": collateral_change(
+            split.anomaly[diseased], split.masks[diseased], split.foreground[diseased]
+        ),
+    }
+
+
+def pixel_metrics(split: SplitMaps, threshold: float) -> dict[str, Any]:
+    """Pixels pooled over all slices; those with a map value of `threshold` or more are called lesion."""
+    predicted = (split.anomaly >= threshold) & split.foreground
+    return {
+        "average_precision": pixel_average_precision(split.anomaly, split.masks, split.foreground),
+        "dice": math.nan if math.isnan(threshold) else dice_score(predicted, split.masks),
+        "dice_threshold": threshold,
+        "dice_oracle": best_dice(split.anomaly, split.masks, split.foreground).dice,
+    }
+
+
+def baseline_metrics(test: SplitMaps, train: pd.DataFrame) -> dict[str, Any]:
+    """What no training at all reaches; slice positions are learned from `train`, rows of the slice table."""
+    kept = test.labelled
+    labels, heights = test.diseased[kept], test.slices["height"].to_numpy()[kept]
+    train = train[train["domains"] != ""]
+    table = learn_position_table((train["domains"] == DISEASED).to_numpy(), train["height"].to_numpy())
+    return {
+        "intensity": {
+            "slices": {
+                "auc": auc_score(labels, slice_scores(test.intensity)[kept]),
+                "peak_hit": float(peak_hits(test.intensity, test.masks)[test.diseased].mean())
+                if test.diseased.any()
+                else math.nan,
+            },
+            "pixels": {"average_precision": pixel_average_precision(test.intensity, test.masks, test.foreground)},
+        },
+        "slice_position": {"slices": {"auc": auc_score(labels, table.score(heights))}},
+    }
+
+
+def _interval(statistic: Callable[[np.ndarray], float], patients: np.ndarray) -> list[float]:
+    return list(bootstrap_interval(statistic, patients))

@@ -1,0 +1,175 @@
+"""`fpgan report`: new patients in; a page, tables and volumes in each patient's own geometry out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from anomaly_fpgan.errors import ModelError
+from anomaly_fpgan.model import FixedPointGAN
+from data_prep.case import Case, Failure
+from data_prep.cohort_writer import write_failures
+from data_prep.errors import DataError
+from data_prep.layouts.brats import brats_case, brats_patient_folders
+from data_prep.patient import read_channels
+from data_prep.preparation import Preparation, PreparedSlices, prepare_slices
+from data_prep.readers.nifti import write_nifti
+from data_prep.volume import Volume
+from evaluation.scores import patient_score
+from pipelines.inference import map_patient, model_preparation
+from pipelines.localize import Lesion, Localization, localize
+from pipelines.output import Existing, claim_output
+from pipelines.reporting.patient_page import draw_patient, render_index, render_patient_page
+from pipelines.screen import Screen
+
+REPORT_FILE = "report.json"
+INDEX_FILE = "index.html"
+LESION_COLUMNS = tuple(Lesion.__annotations__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportResult:
+    """What each patient's `report.json` holds, most abnormal first, and the inputs that could not be used."""
+
+    reports: list[dict[str, Any]]
+    failures: list[Failure]
+
+
+def report(
+    run: Path, inputs: Sequence[Path], output: Path, *, screen: Screen, existing: Existing = Existing.REFUSE
+) -> ReportResult:
+    """Report on every patient found at or below `inputs`. One that cannot be used does not stop the others.
+
+    Raises:
+        ModelError: when the run has no usable model, or one without an operating point.
+        DataError: when an input does not exist or no input holds a patient.
+        UsageError: when `output` exists and `existing` does not allow it.
+    """
+    model = FixedPointGAN.load(run)
+    preparation = model_preparation(model, run)
+    threshold = _operating_point(model, run)
+    folders = [folder for path in inputs for folder in _patient_folders(path)]
+    claim_output(output, existing, ours=INDEX_FILE, can_resume=True)
+    reports: dict[str, dict[str, Any]] = {}
+    failures: list[Failure] = []
+    with screen.progress("Reporting", len(folders)) as show:
+        for done, folder in enumerate(folders, start=1):
+            name = folder.resolve().name
+            try:
+                if name in reports:
+                    raise DataError("a patient of this name was reported already; rename the folder", path=folder)
+                finished = output / name / REPORT_FILE
+                if finished.is_file():
+                    reports[name] = json.loads(finished.read_text(encoding="utf-8"))
+                else:
+                    case = brats_case(folder, preparation.channels)
+                    reports[name] = report_patient(model, case, output, run=run, threshold=threshold)
+            except DataError as error:
+                failures.append(Failure(patient=name, reason=str(error)))
+                screen.warn(f"left out {name}: {error}")
+            show(done, name)
+    ordered = sorted(reports.values(), key=lambda entry: (-entry["score"], entry["patient"]))
+    write_failures(output / "failures.csv", failures)
+    (output / INDEX_FILE).write_text(render_index(ordered, failures), encoding="utf-8")
+    return ReportResult(reports=ordered, failures=failures)
+
+
+def report_patient(model: FixedPointGAN, case: Case, output: Path, *, run: Path, threshold: float) -> dict[str, Any]:
+    """Write one patient's folder below `output`, whole or not at all, and return what its `report.json` holds.
+
+    Raises:
+        DataError: when a file of the patient cannot be used.
+    """
+    preparation = model_preparation(model, run)
+    volume, digests = read_channels(case)
+    try:
+        prepared = prepare_slices(volume, preparation)
+    except DataError as error:
+        raise DataError(str(error), path=volume.source.path.parent) from error
+    maps = map_patient(model, prepared.images)
+    found = localize(volume, prepared, maps, preparation, threshold=threshold)
+    score = patient_score(maps.scores)
+    summary = {
+        "patient": case.patient,
+        "score": round(score, 6),
+        "threshold": threshold,
+        "abnormal": score >= threshold,
+        "lesions": [asdict(lesion) for lesion in found.lesions],
+        "lesion_volume_mm3": round(sum(lesion.volume_mm3 for lesion in found.lesions), 2),
+        "channels": list(preparation.channels),
+        "source": {
+            "sha256": digests,
+            "shape": list(volume.source.shape),
+            "spacing_mm": [round(step, 3) for step in volume.spacing_mm],
+            "affine": volume.source.affine.tolist(),
+        },
+        "warnings": _warnings(volume, prepared),
+        "preparation": preparation.model_dump(mode="json"),
+        "model": {"run": run.name, **model.metadata["training"]},
+        "versions": {name: version(name) for name in ("fpgan", "torch", "monai", "nibabel")},
+    }
+    picture, thumbnail = draw_patient(volume, prepared, found, maps.scores, preparation)
+    folder = output / f".{case.patient}.part"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    files = [*_write_volumes(folder, volume, found, preparation), "lesions.csv", REPORT_FILE]
+    _write_lesions(folder / "lesions.csv", found.lesions)
+    (folder / "preview.png").write_bytes(thumbnail)
+    (folder / "report.html").write_text(render_patient_page(summary, picture, files), encoding="utf-8")
+    (folder / REPORT_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(output / case.patient, ignore_errors=True)
+    folder.replace(output / case.patient)
+    return summary
+
+
+def _patient_folders(path: Path) -> Iterator[Path]:
+    folders = list(brats_patient_folders(path))
+    if not folders:
+        raise DataError("holds no patient; expected files such as <id>_flair.nii.gz", path=path)
+    yield from folders
+
+
+def _operating_point(model: FixedPointGAN, run: Path) -> float:
+    try:
+        return float(model.metadata["training"]["threshold"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            "its model has no operating point, because no healthy and diseased patients were there to validate on; "
+            "train with validation patients of both domains",
+            path=run,
+        ) from error
+
+
+def _warnings(volume: Volume, prepared: PreparedSlices) -> list[str]:
+    warnings = []
+    if prepared.pixels_cut_off:
+        warnings.append(
+            f"{prepared.pixels_cut_off} voxels of the patient lie outside the field of view the model looks at."
+        )
+    if max(volume.spacing_mm) > 6:
+        warnings.append(f"Slices or voxels are {max(volume.spacing_mm):.1f} mm apart; small lesions may be missed.")
+    return warnings
+
+
+def _write_volumes(folder: Path, volume: Volume, found: Localization, preparation: Preparation) -> list[str]:
+    source = volume.source
+    names = ["healthy"] if len(preparation.channels) == 1 else [f"healthy_{name}" for name in preparation.channels]
+    arrays = dict(zip(names, found.healthy, strict=True)) | {"difference": found.difference, "lesions": found.labels}
+    for name, array in arrays.items():
+        write_nifti(folder / f"{name}.nii.gz", source.from_ras(array), source.affine, source=source)
+    return [f"{name}.nii.gz" for name in arrays]
+
+
+def _write_lesions(path: Path, lesions: Sequence[Lesion]) -> None:
+    columns = ["lesion", "center_r_mm", "center_a_mm", "center_s_mm"]
+    columns += [name for name in LESION_COLUMNS if name not in ("number", "center_mm")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(lesion.row() for lesion in lesions)

@@ -1,0 +1,1 @@
+"""Pages, pictures and volumes that a person opens."""

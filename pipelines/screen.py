@@ -1,0 +1,62 @@
+"""What a command shows: progress bars with remaining time, lines of text, and at its end where the output is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Show = Callable[[int, str], None]
+"""Called with the number of finished pieces of work and a few words on its state (may be empty)."""
+
+
+class Screen:
+    """Everything goes to standard error, so that standard output stays free; `quiet` shows warnings and errors only."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._started = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line for the user."""
+        if not self.quiet:
+            self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A line the user should not miss."""
+        self.console.print(f"warning: {text}", markup=False, style="yellow")
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Show]:
+        """A bar over `total` pieces of work."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("elapsed"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+        )
+        with Progress(*columns, console=self.console, disable=self.quiet) as progress:
+            task = progress.add_task(what, total=total, state="")
+            yield lambda done, state: progress.update(task, completed=done, state=state)
+
+    def finish(self, output: Path) -> None:
+        """The closing line of a command."""
+        self.say(f"Done in {_duration(time.monotonic() - self._started)}. Output: {output}")
+
+    def restart(self) -> Screen:
+        """A screen of the same kind with its clock at zero, for a command within a command."""
+        return Screen(quiet=self.quiet)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

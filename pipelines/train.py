@@ -1,0 +1,138 @@
+"""`fpgan train`: a prepared cohort in, a run out. Masks are never opened here."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from anomaly_fpgan.model import FixedPointGAN
+from anomaly_fpgan.training.device import choose_device
+from anomaly_fpgan.training.milestones import CHECKPOINT_FILE, Validate
+from anomaly_fpgan.training.run import check_labels
+from anomaly_fpgan.training.run import train as train_model
+from data_prep.cohort import Cohort, CohortDataset, open_cohort
+from data_prep.labels import DISEASED, DOMAINS
+from evaluation.difference import difference_map
+from evaluation.roc import auc_score, position_matched_auc, youden_threshold
+from evaluation.scores import slice_scores
+from evaluation.translation import same_domain_l1
+from pipelines.config import RunConfig, dump_config, load_config
+from pipelines.errors import UsageError
+from pipelines.output import Existing, claim_output
+from pipelines.screen import Screen
+
+CONFIG_FILE = "config.yaml"
+
+
+def train(
+    cohort_path: Path, output: Path, config: RunConfig, *, screen: Screen, existing: Existing = Existing.REFUSE
+) -> FixedPointGAN:
+    """Train on a cohort's training patients, choosing the model on its validation patients.
+
+    Args:
+        cohort_path: what `prepare` wrote.
+        output: folder of the run.
+        config: the settings; a resumed run keeps its own instead.
+        screen: where progress is shown.
+        existing: what to do when `output` holds something.
+
+    Raises:
+        DataError: when the cohort cannot be used.
+        UsageError: when `output` exists and `existing` does not allow it, or the domains of the settings differ from
+            the cohort's.
+        TrainingError: when a domain has no training slice, or losses became non-finite.
+    """
+    cohort = open_cohort(cohort_path)
+    dataset = CohortDataset(cohort, "train")
+    _check_domains(config)
+    check_labels(dataset, config.training.domains)
+    claim_output(output, existing, ours=CONFIG_FILE, can_resume=True)
+    preparation = cohort.settings.preparation.model_dump(mode="json")
+    if existing is Existing.RESUME and (output / CONFIG_FILE).is_file():
+        config = load_config(file=output / CONFIG_FILE)
+        if config.preparation != preparation:
+            raise UsageError(f"{cohort_path}: was prepared differently from the cohort this run began with")
+    else:
+        config = config.model_copy(update={"cohort": str(cohort_path), "preparation": preparation})
+        (output / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+    (output / "environment.json").write_text(json.dumps(_environment(config), indent=2), encoding="utf-8")
+    resume = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
+    settings = config.training
+    screen.say(
+        f"  {len(dataset)} training slices, {settings.iterations} iterations of {settings.batch_size} images, "
+        f"{choose_device(settings.device)}"
+    )
+    state = ""
+
+    def validated(iteration: int, numbers: Mapping[str, float]) -> None:
+        nonlocal state
+        state = f"validation AUC {numbers['auc']:.3f}"
+        screen.say(f"  iteration {iteration}: {state}, same-domain L1 {numbers['same_domain_l1']:.4f}")
+
+    with screen.progress("Training", settings.iterations) as show:
+        model = train_model(
+            dataset,
+            settings,
+            output=output,
+            validate=validation_on(cohort, screen),
+            choose_by="auc",
+            metadata={"preparation": preparation},
+            resume=resume,
+            on_iteration=lambda iteration, terms: show(iteration, state),
+            on_validation=validated,
+        )
+    screen.say(f"  kept the model of iteration {model.metadata['training']['iteration']}")
+    return model
+
+
+def validation_on(cohort: Cohort, screen: Screen) -> Validate | None:
+    """A function that scores a model on the labelled validation slices, from their domains alone."""
+    dataset = CohortDataset(cohort, "validation")
+    if not len(dataset):
+        screen.warn("there is no labelled validation slice; the last model will be kept")
+        return None
+    images = np.stack([dataset[index][0] for index in range(len(dataset))])
+    diseased = dataset.domains[:, DOMAINS.index(DISEASED)] > 0
+    heights = dataset.rows["height"].to_numpy()
+    if diseased.all() or not diseased.any():
+        screen.warn("the validation slices show one domain only; the last model will be kept")
+        return None
+
+    def validate(model: FixedPointGAN) -> Mapping[str, float]:
+        scores = slice_scores(difference_map(images, model.translate(images, "healthy")))
+        matched = position_matched_auc(diseased, scores, heights)
+        same = model.translate_labels(images, dataset.domains)
+        return {
+            "auc": auc_score(diseased, scores),
+            "auc_position_matched": matched.auc,
+            "same_domain_l1": float(same_domain_l1(images, same).mean()),
+            "threshold": youden_threshold(diseased, scores),
+        }
+
+    return validate
+
+
+def _check_domains(config: RunConfig) -> None:
+    wanted = config.training.domains.names
+    if wanted != DOMAINS:
+        raise UsageError(f"the settings ask for the domains {', '.join(wanted)}; the cohort has {', '.join(DOMAINS)}")
+
+
+def _environment(config: RunConfig) -> dict[str, object]:
+    names = ("fpgan", "torch", "monai", "pytorch-ignite", "numpy")
+    device = choose_device(config.training.device)
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        **{name: version(name) for name in names},
+    }

@@ -1,0 +1,82 @@
+"""The trained model as users hold it."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from anomaly_fpgan import FixedPointGAN
+from anomaly_fpgan.domains import DomainScheme
+from anomaly_fpgan.errors import DeviceError, ModelError
+from anomaly_fpgan.training.config import NetworkConfig
+from anomaly_fpgan.training.device import choose_device
+
+DOMAINS = DomainScheme(names=("healthy", "diseased"))
+NETWORKS = NetworkConfig(generator_width=4, residual_blocks=1)
+
+
+@pytest.fixture
+def model() -> FixedPointGAN:
+    torch.manual_seed(0)
+    return FixedPointGAN((1, 32, 32), DOMAINS, NETWORKS, metadata={"preparation": {"size": [32, 32]}})
+
+
+def test_a_saved_model_translates_as_before(model: FixedPointGAN, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((5, 1, 32, 32), np.float32)
+    model.save(tmp_path / "model.safetensors")
+    loaded = FixedPointGAN.load(tmp_path, device="cpu")
+    assert loaded.metadata == model.metadata
+    np.testing.assert_array_equal(loaded.translate(images), model.translate(images))
+
+
+def test_translations_lie_in_0_to_1_and_do_not_depend_on_the_batch(model: FixedPointGAN) -> None:
+    images = np.random.default_rng(0).random((5, 1, 32, 32), np.float32)
+    translated = model.translate(images, "diseased", precision="float32")
+    assert translated.dtype == np.float32
+    assert translated.min() >= 0
+    assert translated.max() <= 1
+    one_by_one = model.translate(images, "diseased", batch_size=1, precision="float32")
+    np.testing.assert_allclose(translated, one_by_one, atol=1e-5)
+
+
+def test_arrays_give_arrays_and_tensors_give_tensors(model: FixedPointGAN) -> None:
+    images = torch.rand(2, 1, 32, 32)
+    assert isinstance(model.translate(images), torch.Tensor)
+    assert isinstance(model.translate(images.numpy()), np.ndarray)
+    assert model.translate(images[:0]).shape == (0, 1, 32, 32)
+
+
+def test_wrong_shape_and_domain_are_refused(model: FixedPointGAN) -> None:
+    with pytest.raises(ValueError, match=r"`slices` must be \(N, 1, H, W\), got \(2, 3, 32, 32\)"):
+        model.translate(np.zeros((2, 3, 32, 32), np.float32))
+    with pytest.raises(ValueError, match="unknown domain 'ill'"):
+        model.translate(np.zeros((2, 1, 32, 32), np.float32), "ill")
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=rf"{tmp_path}.*there is no model\.safetensors"):
+        FixedPointGAN.load(tmp_path)
+
+
+def test_a_damaged_or_hostile_file_is_refused(tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "executed",))  # type: ignore[return-value]
+
+    path = tmp_path / "model.safetensors"
+    for content in (b"", b"garbage" * 100, pickle.dumps(Hostile())):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"model\.safetensors: is damaged"):
+            FixedPointGAN.load(tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(DeviceError, match="must be `auto`"):
+        choose_device("gpu0")
+    with pytest.raises(DeviceError, match="CUDA devices"):
+        choose_device("cuda:99")

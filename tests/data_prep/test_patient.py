@@ -1,0 +1,221 @@
+"""One patient from files to arrays, and the files that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from data_prep.case import Case
+from data_prep.errors import DataError
+from data_prep.patient import CohortSettings, fingerprint, prepare_patient, read_channels
+
+LESION = {5: 6, 7: 3, 8: 8}
+"""Slices 5 and 8 show 36 and 64 pixels of lesion, slice 7 only 9."""
+
+
+def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray], move_mm: float = 0.0) -> None:
+    """Replace a file's voxels, and move it along the first axis."""
+    image = nib.load(path)
+    affine = image.affine.copy()
+    affine[0, 3] += move_mm
+    nib.save(nib.Nifti1Image(change(np.asarray(image.dataobj)), affine), path)
+
+
+def refusal(case: Case, settings: CohortSettings) -> str:
+    with pytest.raises(DataError) as caught:
+        prepare_patient(case, settings)
+    return str(caught.value)
+
+
+def test_slices_are_labelled_by_the_lesion_they_show(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    prepared = prepare_patient(make_case(lesion=LESION), make_settings())
+    by_index = {row["slice_index"]: row for row in prepared.slices}
+    assert {n: row["lesion_area_px"] for n, row in by_index.items() if row["lesion_area_px"]} == {5: 36, 7: 9, 8: 64}
+    assert {n: row["domains"] for n, row in by_index.items() if row["domains"] != "healthy"} == {
+        5: "diseased",
+        7: "",
+        8: "diseased",
+    }
+    assert prepared.patient["domain"] == "diseased"
+    assert prepared.patient["slices"] == len(prepared.slices) == len(prepared.images) == len(prepared.mask)
+    assert [row["row"] for row in prepared.slices] == list(range(len(prepared.slices)))
+
+
+def test_arrays_have_the_types_and_ranges_of_the_cohort(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    prepared = prepare_patient(make_case(lesion=LESION, outside=-3.62), make_settings(size=(64, 64)))
+    assert prepared.images.dtype == np.float16
+    assert prepared.images.shape[1:] == (2, 64, 64)
+    assert prepared.images.min() == 0
+    assert prepared.images.max() <= 1
+    assert prepared.images[0, 0, 0, 0] == 0
+    assert prepared.mask.dtype == np.uint8
+    assert np.unique(prepared.mask).tolist() == [0, 4]
+
+
+def test_the_mask_lies_on_the_lesion_of_the_image(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    settings = make_settings(intensity_percentiles=(0.0, 100.0))
+    prepared = prepare_patient(make_case(lesion=LESION), settings)
+    np.testing.assert_array_equal(prepared.mask > 0, prepared.images[:, 0] == 1)  # the lesion is the brightest tissue
+
+
+@pytest.mark.parametrize("flips", [(1, 1, -1), (-1, 1, 1)])
+def test_slices_count_from_the_feet_however_the_file_lies(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], flips: tuple[int, int, int]
+) -> None:
+    affine = np.diag([4.0, 4.0, 6.0, 1.0]) * [*flips, 1]
+    prepared = prepare_patient(make_case(lesion=LESION, affine=affine), make_settings())
+    expected = [5, 7, 8] if flips[2] == 1 else [11 - 8, 11 - 7, 11 - 5]
+    assert [row["slice_index"] for row in prepared.slices if row["lesion_area_px"]] == expected
+
+
+def test_a_patient_without_lesion_is_healthy(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    assert prepare_patient(make_case(), make_settings()).patient["domain"] == "healthy"
+
+
+def test_preparing_twice_gives_the_same(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    case, settings = make_case(lesion=LESION), make_settings(size=(64, 64))
+    first, second = prepare_patient(case, settings), prepare_patient(case, settings)
+    assert first.images.tobytes() == second.images.tobytes()
+    assert first.mask.tobytes() == second.mask.tobytes()
+    assert json.dumps([first.patient, first.slices]) == json.dumps([second.patient, second.slices])
+
+
+def test_the_row_of_a_patient_tells_where_it_came_from(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    case = make_case(lesion=LESION)
+    row = prepare_patient(case, make_settings()).patient
+    assert row["sources"] == {name: str(path) for name, path in case.images.items()}
+    assert row["sha256"] == list(read_channels(case)[1].values())
+    assert row["source_shape"] == [40, 48, 12]
+    np.testing.assert_allclose(row["source_affine"], nib.load(case.mask).affine)
+    assert row["crop_box"] == [0, -4, 48, 48]  # 48 rows are there, 40 columns are padded by 4 on either side
+    assert len(row["scales"]) == 2
+    assert row["slices"] + row["blank_slices"] == 12
+
+
+def test_channels_are_read_in_the_order_of_the_case(make_case: Callable[..., Case]) -> None:
+    case = make_case()
+    backwards = replace(case, images=dict(reversed(case.images.items())))
+    np.testing.assert_array_equal(read_channels(backwards)[0].array, read_channels(case)[0].array[::-1])
+
+
+@pytest.mark.parametrize("role", ["flair", "t1", "seg"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "random", "NaN", "two volumes", "complex"])
+def test_a_bad_file_of_any_role_is_refused_by_its_path(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], role: str, damage: str
+) -> None:
+    case = make_case(lesion=LESION)
+    path = case.mask if role == "seg" else case.images[role]
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-500])
+    elif damage == "random":
+        path.write_bytes(np.random.default_rng(0).bytes(3000))
+    elif damage == "NaN":
+        rewrite(path, lambda array: np.where(array > 0, np.nan, 0).astype(np.float32))
+    elif damage == "two volumes":
+        rewrite(path, lambda array: np.stack([array, array], axis=-1))
+    else:
+        rewrite(path, lambda array: array.astype(np.complex64))
+    assert refusal(case, make_settings()).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("role", ["flair", "t1"])
+@pytest.mark.parametrize("value", [0, 7])
+def test_a_constant_image_is_refused_by_its_path(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], role: str, value: float
+) -> None:
+    case = make_case(lesion=LESION)
+    rewrite(case.images[role], lambda array: np.full_like(array, value))
+    message = refusal(case, make_settings())
+    assert message.startswith(f"{case.images[role]}: ")
+    assert f"every voxel is {value}" in message
+
+
+def test_a_mask_of_another_shape_is_refused(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    case = make_case(lesion=LESION)
+    rewrite(case.mask, lambda array: array[..., :-1])
+    message = refusal(case, make_settings())
+    assert message.startswith(f"{case.mask}: ")
+    assert "(40, 48, 11)" in message
+    assert "(40, 48, 12)" in message
+
+
+@pytest.mark.parametrize("role", ["seg", "t1"])
+def test_a_file_with_another_affine_is_refused_beyond_a_thousandth_of_a_millimeter(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], role: str
+) -> None:
+    case = make_case(lesion=LESION)
+    path = case.mask if role == "seg" else case.images[role]
+    rewrite(path, lambda array: array, move_mm=0.0005)
+    prepare_patient(case, make_settings())
+    rewrite(path, lambda array: array, move_mm=0.002)
+    assert refusal(case, make_settings()).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("value", [0.5, -1, 256])
+def test_a_mask_without_whole_labels_is_refused(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], value: float
+) -> None:
+    case = make_case(lesion=LESION)
+    rewrite(case.mask, lambda array: np.where(array > 0, value, 0).astype(np.float32))
+    message = refusal(case, make_settings())
+    assert message.startswith(f"{case.mask}: ")
+    assert "whole labels from 0 to 255" in message
+
+
+def test_whole_labels_may_be_stored_as_floats(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    case = make_case(lesion=LESION)
+    before = prepare_patient(case, make_settings()).mask
+    rewrite(case.mask, lambda array: array.astype(np.float64))
+    np.testing.assert_array_equal(prepare_patient(case, make_settings()).mask, before)
+
+
+def test_a_patient_without_mask_is_refused(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    assert "mask is needed" in refusal(replace(make_case(), mask=None), make_settings())
+
+
+def test_a_fingerprint_follows_files_and_settings(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    case = make_case()
+    mark = fingerprint(case, make_settings())
+    assert fingerprint(case, make_settings()) == mark
+    assert fingerprint(case, make_settings(split_seed=3, split_shares=(0.5, 0.25, 0.25))) == mark
+    assert fingerprint(case, make_settings(min_lesion_area_px=20)) != mark
+    assert fingerprint(case, make_settings(size=(64, 64))) != mark
+    assert fingerprint(replace(case, mask=None), make_settings()) != mark
+    os.utime(case.images["t1"], (1, 1))
+    assert fingerprint(case, make_settings()) != mark
+
+
+@pytest.mark.parametrize("change", [{"min_lesion_area_px": -1}, {"split_seed": -1}, {"folds": 5}])
+def test_unusable_settings_are_refused(make_settings: Callable[..., CohortSettings], change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        make_settings(**change)
