@@ -63,7 +63,8 @@ class FixedPointGAN:
         if path.is_dir():
             path = path / MODEL_FILE
         if not path.is_file():
-            raise ModelError(f"there is no {MODEL_FILE}; give a folder that `fpgan train` wrote", path=path)
+            problem = f"holds no {MODEL_FILE}" if path.parent.is_dir() else "does not exist"
+            raise ModelError(f"{problem}; give a folder that `fpgan train` wrote", path=run)
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get("fpgan", "null"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from anomaly_fpgan.errors import DeviceError, ModelError, TrainingError
 from data_prep.errors import DataError
@@ -17,8 +17,32 @@ from pipelines.output import existing_policy
 if TYPE_CHECKING:
     from pipelines.screen import Screen
 
+
+class Commands(TyperGroup):
+    """Turns an expected error into one line and an exit code: no traceback unless `--debug`, given anywhere."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        ctx.obj = "--debug" in args
+        return super().parse_args(ctx, [argument for argument in args if argument != "--debug"])
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("fpgan: interrupted", err=True)
+            raise typer.Exit(130) from None
+        except Exception as error:
+            # typer's own errors carry an exit code, and typer shows them itself.
+            if ctx.obj or isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
+                raise
+            text, code = _explain(error)
+            typer.echo(f"fpgan: {text}", err=True)
+            raise typer.Exit(code) from error
+
+
 app = typer.Typer(
     name="fpgan",
+    cls=Commands,
     help="Find and localize lesions from healthy/diseased labels alone, with Fixed-Point GANs.",
     epilog="For research use only; not a medical device.",
     no_args_is_help=True,
@@ -37,7 +61,7 @@ Workers = Annotated[int, typer.Option(min=1, help="Processes that work at the sa
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
 ) -> None:
     if version:
         typer.echo(package_version("fpgan"))
@@ -180,22 +204,6 @@ def demo(
     screen.say(f"Results: {output / 'run' / 'evaluation' / 'index.html'}")
     screen.say(f"Reports: {output / 'reports' / 'index.html'}")
     screen.finish(output)
-
-
-def main() -> None:
-    """Run the command; an expected error becomes one line and an exit code, never a traceback unless `--debug`."""
-    debug = "--debug" in sys.argv
-    try:
-        app([argument for argument in sys.argv[1:] if argument != "--debug"])
-    except KeyboardInterrupt:
-        print("fpgan: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        if debug:
-            raise
-        text, code = _explain(error)
-        print(f"fpgan: {text}", file=sys.stderr)
-        sys.exit(code)
 
 
 def _explain(error: Exception) -> tuple[str, int]:

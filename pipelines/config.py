@@ -73,7 +73,7 @@ def _preset_folder() -> Any:
 def _preset_text(name: str) -> str:
     known = preset_names()
     if name not in known:
-        raise UsageError(f"unknown preset {name!r}{_suggestion(name, known)}; known are {', '.join(known)}")
+        raise UsageError(f"unknown preset {name!r}{_suggestion(name, known)}")
     return (_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -114,5 +114,7 @@ def _refuse_unknown_keys(values: Mapping[str, Any], model: type[BaseModel], path
 
 
 def _suggestion(word: str, known: Sequence[str], path: tuple[str, ...] = ()) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-    return f"; did you mean `{'.'.join((*path, near[0]))}`?" if near else ""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean `{'.'.join((*path, near[0]))}`?"
+    return f"; known here are {', '.join(known)}"

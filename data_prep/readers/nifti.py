@@ -74,7 +74,7 @@ def _parse(path: Path, raw: bytes) -> nib.Nifti1Image:
     if raw[:2] == b"\x1f\x8b":
         try:
             raw = igzip.decompress(raw)
-        except (EOFError, OSError, IsalError) as error:
+        except (EOFError, OSError, IsalError) as error:  # type: ignore[misc]  # its stub does not call it an exception
             raise DataError(f"is a damaged or truncated gzip file ({error}); copy it again", path=path) from error
     try:
         image = nib.Nifti1Image.from_bytes(raw)

@@ -58,7 +58,7 @@ def test_wrong_shape_and_domain_are_refused(model: FixedPointGAN) -> None:
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=rf"{tmp_path}.*there is no model\.safetensors"):
+    with pytest.raises(ModelError, match=rf"{tmp_path}.*holds no model\.safetensors"):
         FixedPointGAN.load(tmp_path)
 
 

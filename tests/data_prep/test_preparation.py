@@ -100,12 +100,12 @@ def test_blank_slices_are_discarded_and_the_rest_keep_their_place(
     image = head()
     image[..., :3] = 0
     image[..., 11] = 0
-    image[20, 24, 11] = 1.5  # one pixel of 48 by 48
+    image[20, 24, [1, 11]] = 1.5  # one pixel of 48 by 48
     prepared = prepare_slices(make_volume(image, image), preparation)
     assert prepared.indices.tolist() == [3, 4, 5, 6, 7, 8, 9, 10]
     assert prepared.blank_slices == 4
-    # Slice 3 is the first with foreground and slice 11 the last, blank or not.
-    np.testing.assert_allclose(prepared.heights, np.arange(8) / 8)
+    # Slice 1 is the first with foreground and slice 11 the last, blank or not.
+    np.testing.assert_allclose(prepared.heights, np.arange(2, 10) / 10)
     assert prepared.foreground_shares.min() >= 0.05
 
 
@@ -136,13 +136,18 @@ def test_a_map_of_the_slices_falls_on_the_lesion_of_the_file(
     flips: tuple[int, int, int],
 ) -> None:
     image = head()
-    image[10:16, 30:36, 4:8] = 3  # other tissue is at most 2
+    image[10:16, 30:36, 4:8] = 3  # a cube of 24 mm; other tissue is at most 2
     volume = make_volume(image, affine=AFFINE * [*flips, 1])
     # Pixels along S are 6 mm high, so coronal and sagittal slices are stretched to square pixels.
     prepared = prepare_slices(volume, Preparation(channels=("flair",), axis=axis, intensity_percentiles=(0, 100)))
 
+    bright = prepared.images[:, 0] > 0.75
+    rows, columns = bright.any(axis=(0, 2)).sum(), bright.any(axis=(0, 1)).sum()
+    assert abs(rows - 8) <= 1  # of 3 mm
+    assert abs(columns - 8) <= 1
+
     maps = np.zeros(to_slices(volume.array[0], axis).shape, np.float32)
-    maps[prepared.indices] = prepared.window.invert((prepared.images[:, 0] > 0.75).astype(np.float32))
+    maps[prepared.indices] = prepared.window.invert(bright.astype(np.float32))
     in_file = volume.source.from_ras(to_volume(maps, axis))
 
     assert in_file.shape == image.shape

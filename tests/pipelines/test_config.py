@@ -1,0 +1,63 @@
+"""Presets, files and `--set`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import dump_config, load_config, preset_names
+from pipelines.errors import UsageError
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_survives_its_own_dump(name: str, tmp_path: Path) -> None:
+    config = load_config(preset=name)
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    assert load_config(file=tmp_path / "config.yaml") == config
+
+
+def test_presets_carry_the_patents_identity_weights() -> None:
+    assert load_config(preset="brain-mri").training.losses.identity == 0.1
+    faces = load_config(preset="faces").training
+    assert faces.losses.identity == 10
+    assert len(faces.domains) == 5
+    assert not faces.domains.exclusive
+
+
+def test_overrides_win_over_the_preset() -> None:
+    config = load_config(preset="demo", overrides=["training.learning_rate=2e-4", "training.networks.residual_blocks=2"])
+    assert config.training.learning_rate == 2e-4
+    assert config.training.networks.residual_blocks == 2
+    assert config.training.networks.generator_width == load_config(preset="demo").training.networks.generator_width
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.learning_rat=1", r"unknown setting `training\.learning_rat`; did you mean `training\.learning_rate`\?"),
+        ("trainning.seed=1", r"unknown setting `trainning`; did you mean `training`\?"),
+        ("training.losses.cycl=1", r"did you mean `training\.losses\.cycle`\?"),
+        ("training.batch_size=0", r"setting `training\.batch_size`: .*greater than or equal to 1, got 0"),
+        ("training.batch_size", "--set needs key=value"),
+        ("training.seed.x=1", r"setting `training\.seed`"),
+        ("training.seed=[", "not a YAML value"),
+    ],
+)
+def test_a_wrong_override_says_what_to_write(override: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_config(preset="demo", overrides=[override])
+
+
+def test_wrong_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    with pytest.raises(UsageError, match=r"settings\.yaml: cannot be read"):
+        load_config(file=path)
+    path.write_text("a: [")
+    with pytest.raises(UsageError, match=r"settings\.yaml: is not valid YAML"):
+        load_config(file=path)
+    path.write_text("- a")
+    with pytest.raises(UsageError, match="holds a list"):
+        load_config(file=path)
+    with pytest.raises(UsageError, match="not both"):
+        load_config(preset="demo", file=path)
