@@ -36,7 +36,7 @@ def draw_lesions(random: np.random.Generator, places_mm: np.ndarray) -> list[Les
         lesions.append(
             Lesion(
                 center_mm=level[random.integers(len(level))],
-                radii_mm=random.uniform(11, 21) * random.uniform(0.75, 1.2, 3),
+                radii_mm=random.uniform(12, 22) * random.uniform(0.8, 1.2, 3),
                 roughness=random.uniform(0.08, 0.22),
                 core_share=random.uniform(0.4, 0.65),
                 push=random.uniform(0.0, 0.25),

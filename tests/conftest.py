@@ -112,3 +112,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 def tiny_training() -> list[str]:
     """Options of a training of six iterations."""
     return list(TINY_TRAINING)
+
+
+@pytest.fixture
+def rotated_anisotropic() -> np.ndarray:
+    """An affine turned by 20 degrees with three different spacings, of (60, 72, 12) voxels."""
+    return ROTATED_ANISOTROPIC.copy()

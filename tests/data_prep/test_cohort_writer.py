@@ -41,10 +41,10 @@ def break_save(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, BaseException]
         calls = 0
         original = np.save
 
-        def save(file: Any, array: np.ndarray) -> None:
+        def save(file: Any, *arguments: Any, **options: Any) -> None:
             nonlocal calls
             calls += 1
-            original(file, array)
+            original(file, *arguments, **options)
             if calls == doomed:
                 file.truncate(file.tell() // 2)
                 raise error
@@ -123,6 +123,17 @@ def test_a_cohort_that_was_prepared_again_is_opened_anew(
     assert cohort.images("000").shape[2:] == (64, 64)
     assert cohort.masks("000").shape[1:] == (64, 64)
     assert CohortDataset(cohort, "train")[0][0].shape == (2, 64, 64)
+
+
+def test_an_array_in_use_stays_whole_while_its_patient_is_prepared_again(
+    cohort_folder: Path, cases: list[Case], settings: CohortSettings
+) -> None:
+    in_use = np.load(cohort_folder / "images" / "000.npy", mmap_mode="r")
+    before = in_use.copy()
+    make_brighter(cases[0].images["t1"])
+    write_patient(cases[0], settings, cohort_folder)
+    np.testing.assert_array_equal(in_use, before)
+    assert (np.load(cohort_folder / "images" / "000.npy") != before).any()
 
 
 def test_a_path_is_opened_anew_from_another_folder(

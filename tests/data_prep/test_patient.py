@@ -35,7 +35,7 @@ def refusal(case: Case, settings: CohortSettings) -> str:
     return str(caught.value)
 
 
-def test_slices_are_labelled_by_the_lesion_they_show(
+def test_slices_are_labeled_by_the_lesion_they_show(
     make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
 ) -> None:
     prepared = prepare_patient(make_case(lesion=LESION), make_settings())
@@ -215,7 +215,9 @@ def test_a_fingerprint_follows_files_and_settings(
     assert fingerprint(case, make_settings()) != mark
 
 
-@pytest.mark.parametrize("change", [{"min_lesion_area_px": -1}, {"split_seed": -1}, {"folds": 5}])
+@pytest.mark.parametrize(
+    "change", [{"min_lesion_area_px": -1}, {"split_seed": -1}, {"split_shares": (0.5, 0.2, 0.2)}, {"folds": 5}]
+)
 def test_unusable_settings_are_refused(make_settings: Callable[..., CohortSettings], change: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         make_settings(**change)

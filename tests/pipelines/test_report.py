@@ -1,0 +1,173 @@
+"""Reports: geometry kept, files whole, pages safe."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep.layouts.brats import brats_case
+from data_prep.preparation import Preparation
+from pipelines.report import report_patient
+
+
+class Darkener:
+    """Stands in for a model: whatever is brighter than 0.8 becomes 0.5, all else stays exactly as it is."""
+
+    def __init__(self, preparation: Preparation) -> None:
+        self.metadata: dict[str, Any] = {
+            "preparation": preparation.model_dump(mode="json"),
+            "training": {"iteration": 1, "threshold": 0.2},
+        }
+
+    def translate(self, images: np.ndarray, domain: str) -> np.ndarray:
+        assert domain == "healthy"
+        return np.where(images > 0.8, np.float32(0.5), images)
+
+
+BLOCK = (slice(20, 29), slice(40, 48), slice(5, 8))
+"""Voxels of the bright block in file order."""
+
+
+def write_block_patient(root: Path, affine: np.ndarray, *, name: str = "Block") -> Path:
+    """A gray ellipsoid with one bright block; half the gray is a little darker, so that percentiles have a range."""
+    i, j, k = np.indices((60, 72, 12))
+    head = ((i - 30) / 24) ** 2 + ((j - 36) / 30) ** 2 + ((k - 5.5) / 6) ** 2 < 1
+    volume = np.where(head, 300 + 20 * (i % 2), 0).astype(np.int16)
+    volume[BLOCK] = 900
+    folder = root / name
+    folder.mkdir(parents=True)
+    image = nib.Nifti1Image(volume, affine)
+    image.set_sform(affine, 2)
+    image.to_filename(folder / f"{name}_flair.nii.gz")
+    return folder
+
+
+def reorient(affine: np.ndarray, codes: str) -> np.ndarray:
+    """The affine of the same grid with its axes named by `codes`; a pure permutation with flips of `affine`."""
+    ornt = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt(codes), nib.orientations.io_orientation(affine)
+    )
+    return affine @ nib.orientations.inv_ornt_aff(ornt, (60, 72, 12))
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "LAS", "RPI"])
+def test_a_known_block_is_found_again_in_the_source_geometry(
+    axis: Any, codes: str, tmp_path: Path, rotated_anisotropic: np.ndarray
+) -> None:
+    affine = reorient(rotated_anisotropic, codes)
+    folder = write_block_patient(tmp_path, affine)
+    preparation = Preparation(channels=("flair",), size=(96, 96), axis=axis, field_of_view_mm=130)
+    model: Any = Darkener(preparation)
+    summary = report_patient(
+        model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path / "run", threshold=0.2
+    )
+
+    (lesion,) = summary["lesions"]
+    center_voxel = np.array([(s.start + s.stop - 1) / 2 for s in BLOCK])
+    center_mm = affine[:3, :3] @ center_voxel + affine[:3, 3]
+    # Half a voxel of the coarsest axis: slices are 4 mm apart.
+    np.testing.assert_allclose(lesion["center_mm"], center_mm, atol=2.0)
+    volume_mm3 = 9 * 8 * 3 * abs(np.linalg.det(affine[:3, :3]))
+    assert lesion["volume_mm3"] == pytest.approx(volume_mm3, rel=0.35)
+    assert lesion["brighter"]
+
+    source = nib.load(folder / "Block_flair.nii.gz")
+    for name in ("healthy", "difference", "lesions"):
+        written = nib.load(tmp_path / "out" / "Block" / f"{name}.nii.gz")
+        assert written.shape == source.shape
+        np.testing.assert_array_equal(written.affine, source.affine)
+        assert int(written.header["sform_code"]) == int(source.header["sform_code"]) == 2
+    labels = np.asarray(nib.load(tmp_path / "out/Block/lesions.nii.gz").dataobj)
+    inside = np.zeros(labels.shape, bool)
+    inside[BLOCK] = True
+    assert 2 * (inside & (labels == 1)).sum() / (inside.sum() + (labels == 1).sum()) > 0.8
+    difference = nib.load(tmp_path / "out/Block/difference.nii.gz").get_fdata()
+    assert difference[tuple(np.round(center_voxel).astype(int))] == pytest.approx(0.5, abs=0.05)
+
+
+def test_where_nothing_changes_the_healthy_volume_is_the_source_itself(
+    tmp_path: Path, rotated_anisotropic: np.ndarray
+) -> None:
+    folder = write_block_patient(tmp_path, rotated_anisotropic)
+    preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
+    model: Any = Darkener(preparation)
+    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, threshold=0.2)
+    source = nib.load(folder / "Block_flair.nii.gz").get_fdata()
+    healthy = nib.load(tmp_path / "out/Block/healthy.nii.gz").get_fdata()
+    difference = nib.load(tmp_path / "out/Block/difference.nii.gz").get_fdata()
+    np.testing.assert_array_equal(healthy[difference == 0], source[difference == 0])
+    assert (difference == 0).mean() > 0.95
+    # 900 is the top of the scale and becomes its middle: about (300 + 900) / 2.
+    assert healthy[24, 44, 6] == pytest.approx(600, abs=30)
+
+
+def test_slices_are_counted_in_the_file_also_when_it_runs_downwards(
+    tmp_path: Path, rotated_anisotropic: np.ndarray
+) -> None:
+    for codes in ("LPS", "LPI"):
+        folder = write_block_patient(tmp_path / codes, reorient(rotated_anisotropic, codes))
+        preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
+        model: Any = Darkener(preparation)
+        summary = report_patient(
+            model, brats_case(folder, ("flair",)), tmp_path / codes / "out", run=tmp_path, threshold=0.2
+        )
+        assert (summary["lesions"][0]["first_slice"], summary["lesions"][0]["last_slice"]) == (5, 7)
+
+
+def test_reports_hold_every_file_and_agree_with_each_other(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
+) -> None:
+    result = fpgan("report", tiny.run, tiny.brats / "P1", tiny.brats / "P0", "--output", tmp_path / "reports")
+    assert result.exit_code == 0, result.output
+    assert "2 patients reported" in result.output
+    for name in ("P0", "P1"):
+        folder = tmp_path / "reports" / name
+        assert {path.name for path in folder.iterdir()} == {
+            "report.html",
+            "report.json",
+            "lesions.csv",
+            "preview.png",
+            "healthy.nii.gz",
+            "difference.nii.gz",
+            "lesions.nii.gz",
+        }
+        summary = json.loads((folder / "report.json").read_text())
+        with (folder / "lesions.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["lesion"]) for row in rows] == [lesion["number"] for lesion in summary["lesions"]]
+        labels = np.asarray(nib.load(folder / "lesions.nii.gz").dataobj)
+        assert sorted(set(np.unique(labels)) - {0}) == [lesion["number"] for lesion in summary["lesions"]]
+        assert summary["abnormal"] == (summary["score"] >= summary["threshold"])
+    index = (tmp_path / "reports" / "index.html").read_text()
+    assert "P0/report.html" in index
+    assert "http" not in index
+
+
+def test_an_interrupted_report_goes_on(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    output = tmp_path / "reports"
+    assert fpgan("report", tiny.run, tiny.brats / "P1", "--output", output).exit_code == 0
+    before = (output / "P1" / "report.html").stat().st_mtime_ns
+    result = fpgan("report", tiny.run, tiny.brats / "P1", tiny.brats / "P2", "--output", output, "--resume")
+    assert result.exit_code == 0
+    assert (output / "P1" / "report.html").stat().st_mtime_ns == before
+    assert "P1/report.html" in (output / "index.html").read_text()
+    assert "P2/report.html" in (output / "index.html").read_text()
+
+
+def test_a_patients_name_injects_no_markup(tmp_path: Path, rotated_anisotropic: np.ndarray) -> None:
+    name = "<script>alert(1)&'"
+    folder = write_block_patient(tmp_path, rotated_anisotropic, name=name)
+    preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
+    model: Any = Darkener(preparation)
+    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, threshold=0.2)
+    page = (tmp_path / "out" / name / "report.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
