@@ -14,8 +14,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +37,31 @@ class Cohort:
     settings: CohortSettings
     patients: pd.DataFrame
     slices: pd.DataFrame
+    _arrays: dict[Path, np.ndarray] = field(default_factory=dict, repr=False)
 
     def images(self, patient: str) -> np.ndarray:
         """Memory-mapped slices (S, C, H, W), float16 in [0, 1]."""
-        return _open_array(self.path / "images" / f"{patient}.npy")
+        return self._open(self.path / "images" / f"{patient}.npy")
 
     def masks(self, patient: str) -> np.ndarray:
         """Memory-mapped lesion labels (S, H, W), uint8. For evaluation; training never calls this."""
-        return _open_array(self.path / "masks" / f"{patient}.npy")
+        return self._open(self.path / "masks" / f"{patient}.npy")
 
     def split(self, name: str) -> pd.DataFrame:
         """The rows of `slices` of one split: `train`, `validation` or `test`."""
         return self.slices[self.slices["split"] == name]
 
+    def _open(self, path: Path) -> np.ndarray:
+        if path not in self._arrays:
+            try:
+                self._arrays[path] = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise DataError("cannot be read; prepare the cohort again with `--overwrite`", path=path) from error
+        return self._arrays[path]
+
 
 class CohortDataset:
-    """The labelled slices of one split: item `n` is an image (C, H, W) float32 in [0, 1] and its label (K,) float32.
+    """The labeled slices of one split: item `n` is an image (C, H, W) float32 in [0, 1] and its label (K,) float32.
 
     `domains` holds the labels of all items (N, K); `rows` the items' rows of the cohort's slice table.
     """
@@ -101,11 +109,3 @@ def open_cohort(path: Path | str) -> Cohort:
     except (KeyError, TypeError, ValueError, ValidationError, OSError) as error:
         raise DataError("is damaged; prepare it again with `--overwrite`", path=path) from error
     return Cohort(path=path, settings=settings, patients=patients, slices=slices)
-
-
-@lru_cache(maxsize=512)
-def _open_array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError("cannot be read; prepare the cohort again with `--overwrite`", path=path) from error

@@ -16,7 +16,6 @@ import numpy as np
 
 from data_prep.case import Case, Failure
 from data_prep.cohort import COHORT_FILE, COHORT_FORMAT
-from data_prep.errors import DataError
 from data_prep.patient import CohortSettings, fingerprint, prepare_patient
 from data_prep.splits import split_patients
 
@@ -28,16 +27,16 @@ def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
         DataError: when a file of the patient cannot be used; nothing of the patient is left then.
     """
     record_path = output / "records" / f"{case.patient}.json"
-    try:
-        mark = fingerprint(case, settings)
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", path=error.filename) from error
-    if record_path.is_file() and json.loads(record_path.read_text()).get("fingerprint") == mark:
+    arrays = {folder: output / folder / f"{case.patient}.npy" for folder in ("images", "masks")}
+    mark = _fingerprint_or_none(case, settings)
+    complete = record_path.is_file() and all(path.is_file() for path in arrays.values())
+    if complete and mark is not None and json.loads(record_path.read_text()).get("fingerprint") == mark:
         return
-    record_path.unlink(missing_ok=True)
+    for path in (record_path, *arrays.values()):
+        path.unlink(missing_ok=True)
     prepared = prepare_patient(case, settings)
     for folder, array in (("images", prepared.images), ("masks", prepared.mask)):
-        _write(output / folder / f"{case.patient}.npy", partial(np.save, arr=array), binary=True)
+        _write(arrays[folder], partial(np.save, arr=array), binary=True)
     record = {"fingerprint": mark, "patient": prepared.patient, "slices": prepared.slices}
     _write(record_path, lambda file: json.dump(record, file))
 
@@ -79,6 +78,14 @@ def finish_cohort(output: Path, patients: Iterable[str], failures: list[Failure]
 def write_failures(path: Path, failures: list[Failure]) -> None:
     """`failures.csv`: patient and reason; only the header when all went well."""
     _write_table(path, [{"patient": f.patient, "reason": f.reason} for f in failures], ["patient", "reason"])
+
+
+def _fingerprint_or_none(case: Case, settings: CohortSettings) -> str | None:
+    """None when a file is gone or out of reach; reading it will say so by name."""
+    try:
+        return fingerprint(case, settings)
+    except OSError:
+        return None
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from data_prep.case import Case
 from data_prep.errors import DataError
@@ -17,6 +17,7 @@ from data_prep.labels import patient_domain, slice_domains
 from data_prep.preparation import Preparation, PreparedSlices, prepare_slices
 from data_prep.readers.nifti import read_nifti
 from data_prep.slicing import to_slices
+from data_prep.splits import check_shares
 from data_prep.volume import Volume, stack_channels
 
 
@@ -33,6 +34,12 @@ class CohortSettings(BaseModel):
     """Shares of training, validation and test patients."""
     split_seed: int = Field(default=0, ge=0)
     """Decides which patient goes where."""
+
+    @field_validator("split_shares")
+    @classmethod
+    def _sum_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        check_shares(shares)
+        return shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +64,7 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
     """
     volume, digests = read_channels(case)
     mask_volume = _read_mask(case, volume)
-    try:
-        prepared = prepare_slices(volume, settings.preparation)
-    except DataError as error:
-        raise DataError(str(error), path=volume.source.path.parent) from error
+    prepared = prepare_slices(volume, settings.preparation)
     labels = to_slices(mask_volume.array[0].astype(np.uint8), settings.preparation.axis)[prepared.indices]
     mask = prepared.window.apply(labels, smooth=False)
     areas = (mask > 0).sum(axis=(1, 2))

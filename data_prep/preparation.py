@@ -71,11 +71,11 @@ def prepare_slices(volume: Volume, preparation: Preparation) -> PreparedSlices:
         DataError: when a channel is constant or no slice holds enough foreground.
     """
     scales, masks, normalized = [], [], []
-    for name, channel in zip(preparation.channels, volume.array, strict=True):
+    for path, channel in zip(volume.paths, volume.array, strict=True):
         try:
             scale, foreground = fit_percentiles(channel, *preparation.intensity_percentiles)
         except DataError as error:
-            raise DataError(f"channel {name}: {error}") from error
+            raise DataError(str(error), path=path) from error
         scales.append(scale)
         masks.append(foreground)
         normalized.append(np.where(foreground, scale.normalize(channel), 0))
@@ -86,7 +86,8 @@ def prepare_slices(volume: Volume, preparation: Preparation) -> PreparedSlices:
     shares = inside.mean(axis=(1, 2))
     kept = np.flatnonzero(shares >= max(preparation.min_foreground_share, 1e-9))
     if not len(kept):
-        raise DataError(f"no slice has a foreground share of {preparation.min_foreground_share:g} or more")
+        problem = f"no slice has a foreground share of {preparation.min_foreground_share:g} or more"
+        raise DataError(problem, path=volume.paths[0])
     images = np.stack([window.apply(to_slices(c, preparation.axis)[kept]) for c in normalized], axis=1)
     images = np.where(inside[kept][:, None], np.clip(images, FOREGROUND_FLOOR, 1), 0).astype(np.float32)
     used = np.flatnonzero(foreground.any(axis=(1, 2)))

@@ -21,8 +21,7 @@ def split_patients(
 
     From three patients on no split with a share stays empty.
     """
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"`shares` must be three numbers from 0 that sum to 1, got {shares}")
+    check_shares(shares)
     names = np.array(sorted(strata))
     shuffled = np.random.default_rng(seed).permutation(names).tolist()
     ordered = sorted(shuffled, key=lambda name: strata[name])  # stable: shuffled within each stratum
@@ -41,3 +40,9 @@ def split_patients(
             counts[SPLITS.index(donor)] -= 1
             counts[index] += 1
     return result
+
+
+def check_shares(shares: tuple[float, float, float]) -> None:
+    """Raise `ValueError` unless the shares of training, validation and test make sense."""
+    if not (all(share >= 0 for share in shares) and abs(sum(shares) - 1) < 1e-6):
+        raise ValueError(f"`shares` must be three numbers from 0 that sum to 1, got {shares}")

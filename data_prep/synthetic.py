@@ -36,8 +36,8 @@ CONTRASTS = {  # relative signal of grey matter, white matter, fluid, oedema, co
     "t2": (0.58, 0.42, 0.95, 0.78, 0.72, 0.66),
     "flair": (0.55, 0.40, 0.10, 0.86, 0.79, 0.88),
 }
-VESSEL_SIGNAL = {"t1": 0.6, "t1ce": 0.95, "t2": 0.25, "flair": 1.3}
-VESSELS_PER_PATIENT = 340
+VESSEL_SIGNAL = {"t1": 0.6, "t1ce": 0.95, "t2": 0.25, "flair": 1.42}
+VESSELS_PER_PATIENT = 360
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,12 +59,13 @@ class Volume:
 
     `array` is (C, I, J, K) float32 with axes running right, anterior, superior as nearly as the scan allows (RAS+);
     an oblique scan keeps its rotation in `affine`, which maps (i, j, k) to world positions in mm.
-    `source` is the grid of the first channel's file; all channels share it.
+    `source` is the grid of the first channel's file, which all channels share; `paths` holds a file a channel.
     """
 
     array: np.ndarray
     affine: np.ndarray
     source: SourceGrid
+    paths: tuple[Path, ...]
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -88,4 +89,9 @@ def stack_channels(volumes: list[Volume]) -> Volume:
         difference = other.source.difference_from(first.source)
         if difference:
             raise DataError(f"has {difference}; resample it onto the same grid", path=other.source.path)
-    return Volume(array=np.concatenate([v.array for v in volumes]), affine=first.affine, source=first.source)
+    return Volume(
+        array=np.concatenate([v.array for v in volumes]),
+        affine=first.affine,
+        source=first.source,
+        paths=tuple(path for v in volumes for path in v.paths),
+    )

@@ -87,7 +87,7 @@ def prepare(
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn BraTS patients into a cohort of labelled slices."""
+    """Turn BraTS patients into a cohort of labeled slices."""
     from data_prep.patient import CohortSettings
     from data_prep.preparation import Preparation
     from pipelines.prepare import prepare as run_prepare

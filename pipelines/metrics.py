@@ -37,7 +37,7 @@ class SplitMaps:
     same_l1: np.ndarray
 
     @property
-    def labelled(self) -> np.ndarray:
+    def labeled(self) -> np.ndarray:
         """(S,) bool: slices of one of the two domains."""
         return (self.slices["domains"] != "").to_numpy()
 
@@ -49,7 +49,7 @@ class SplitMaps:
 
 def slice_metrics(split: SplitMaps) -> dict[str, Any]:
     """Healthy against diseased slices by their highest map pixel."""
-    kept = split.labelled
+    kept = split.labeled
     labels, scores = split.diseased[kept], slice_scores(split.anomaly)[kept]
     patients = split.slices["patient"].to_numpy()[kept]
     matched = position_matched_auc(labels, scores, split.slices["height"].to_numpy()[kept])
@@ -113,7 +113,7 @@ def fixed_point_metrics(split: SplitMaps) -> dict[str, Any]:
     """What translation changes that it should not: [0, 1] intensity, smaller is better."""
     diseased = split.diseased
     return {
-        "same_domain_l1": float(np.nanmean(split.same_l1)) if split.labelled.any() else math.nan,
+        "same_domain_l1": float(np.nanmean(split.same_l1)) if split.labeled.any() else math.nan,
         "collateral_change": collateral_change(
             split.anomaly[diseased], split.masks[diseased], split.foreground[diseased]
         ),
@@ -133,7 +133,7 @@ def pixel_metrics(split: SplitMaps, threshold: float) -> dict[str, Any]:
 
 def baseline_metrics(test: SplitMaps, train: pd.DataFrame) -> dict[str, Any]:
     """What no training at all reaches; slice positions are learned from `train`, rows of the slice table."""
-    kept = test.labelled
+    kept = test.labeled
     labels, heights = test.diseased[kept], test.slices["height"].to_numpy()[kept]
     train = train[train["domains"] != ""]
     table = learn_position_table((train["domains"] == DISEASED).to_numpy(), train["height"].to_numpy())

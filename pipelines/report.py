@@ -88,10 +88,7 @@ def report_patient(model: FixedPointGAN, case: Case, output: Path, *, run: Path,
     """
     preparation = model_preparation(model, run)
     volume, digests = read_channels(case)
-    try:
-        prepared = prepare_slices(volume, preparation)
-    except DataError as error:
-        raise DataError(str(error), path=volume.source.path.parent) from error
+    prepared = prepare_slices(volume, preparation)
     maps = map_patient(model, prepared.images)
     found = localize(volume, prepared, maps, preparation, threshold=threshold)
     score = patient_score(maps.scores)

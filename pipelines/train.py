@@ -93,10 +93,10 @@ def train(
 
 
 def validation_on(cohort: Cohort, screen: Screen) -> Validate | None:
-    """A function that scores a model on the labelled validation slices, from their domains alone."""
+    """A function that scores a model on the labeled validation slices, from their domains alone."""
     dataset = CohortDataset(cohort, "validation")
     if not len(dataset):
-        screen.warn("there is no labelled validation slice; the last model will be kept")
+        screen.warn("there is no labeled validation slice; the last model will be kept")
         return None
     images = np.stack([dataset[index][0] for index in range(len(dataset))])
     diseased = dataset.domains[:, DOMAINS.index(DISEASED)] > 0

@@ -69,7 +69,7 @@ def dataset_labels(dataset: ImageDataset) -> np.ndarray:
         TrainingError: when the dataset is empty.
     """
     if len(dataset) == 0:
-        raise TrainingError("there is no labelled training image")
+        raise TrainingError("there is no labeled training image")
     labels = getattr(dataset, "domains", None)
     if labels is None:
         labels = [np.asarray(dataset[index][1]) for index in range(len(dataset))]

@@ -20,24 +20,26 @@ def find_brats_cases(root: Path, channels: tuple[str, ...]) -> tuple[list[Case],
     Raises:
         DataError: when `root` is no folder, holds no patient, or a channel is no BraTS modality.
     """
+    _check_channels(channels)
     cases: dict[str, Case] = {}
     failures = []
     for folder in brats_patient_folders(root):
-        if folder.name in cases:
-            twin = next(iter(cases[folder.name].images.values())).parent
-            failures.append(Failure(patient=folder.name, reason=f"{folder}: has the same name as {twin}; rename one"))
+        name = folder.resolve().name
+        if name in cases:
+            twin = next(iter(cases[name].images.values())).parent
+            failures.append(Failure(patient=name, reason=f"{folder}: has the same name as {twin}; rename one"))
             continue
         try:
             case = brats_case(folder, channels)
             if case.mask is None:
                 raise DataError(f"no {MASK} file; slice domains come from it", path=folder)
-            cases[folder.name] = case
+            cases[name] = case
         except DataError as error:
-            failures.append(Failure(patient=folder.name, reason=str(error)))
+            failures.append(Failure(patient=name, reason=str(error)))
     if not cases and not failures:
         expected = f"<id>/<id>_{channels[0]}.nii.gz"
         raise DataError(f"no patient folder found; expected files such as {expected}", path=root)
-    return list(cases.values()), failures
+    return [cases[name] for name in sorted(cases)], failures
 
 
 def brats_patient_folders(root: Path) -> Iterator[Path]:
@@ -49,7 +51,13 @@ def brats_patient_folders(root: Path) -> Iterator[Path]:
     if not root.is_dir():
         problem = "is a file, not a folder" if root.exists() else "does not exist; check the path"
         raise DataError(problem, path=root)
-    for folder, below, files in os.walk(root):
+    seen = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back, or twice to the same place
+            below.clear()
+            continue
+        seen.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
         if any(_modality(name) for name in files):
             yield Path(folder)
@@ -61,9 +69,7 @@ def brats_case(folder: Path, channels: tuple[str, ...]) -> Case:
     Raises:
         DataError: when a channel is missing or there twice.
     """
-    for channel in channels:
-        if channel not in MODALITIES:
-            raise DataError(f"channel {channel!r} is no BraTS modality; known are {', '.join(MODALITIES)}")
+    _check_channels(channels)
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         modality = _modality(file.name)
@@ -77,6 +83,12 @@ def brats_case(folder: Path, channels: tuple[str, ...]) -> Case:
         present = ", ".join(m for m in MODALITIES if m in found) or "none"
         raise DataError(f"no {' and no '.join(missing)} file; modalities found: {present}", path=folder)
     return Case(patient=folder.resolve().name, images={c: found[c] for c in channels}, mask=found.get(MASK))
+
+
+def _check_channels(channels: tuple[str, ...]) -> None:
+    for channel in channels:
+        if channel not in MODALITIES:
+            raise DataError(f"channel {channel!r} is no BraTS modality; known are {', '.join(MODALITIES)}")
 
 
 def _modality(name: str) -> str | None:

@@ -28,20 +28,19 @@ def read_nifti(path: Path) -> Volume:
     shape = _three_dimensions(path, image)
     affine = _usable_affine(path, image)
     array = _values(path, image).reshape(shape)
-    header = image.header
     source = SourceGrid(
         path=path,
         sha256=hashlib.sha256(raw).hexdigest(),
         shape=shape,
         affine=affine,
-        qform=(header.get_qform(), int(header["qform_code"])),
-        sform=(header.get_sform(), int(header["sform_code"])),
-        units=int(header["xyzt_units"]),
+        qform=_qform(image, affine),
+        sform=(image.header.get_sform(), int(image.header["sform_code"])),
+        units=int(image.header["xyzt_units"]),
     )
     orientation = nib.orientations.io_orientation(affine)
     ras = nib.orientations.apply_orientation(array, orientation)
     ras_affine = affine @ nib.orientations.inv_ornt_aff(orientation, shape)
-    return Volume(array=np.ascontiguousarray(ras)[None], affine=ras_affine, source=source)
+    return Volume(array=np.ascontiguousarray(ras)[None], affine=ras_affine, source=source, paths=(path,))
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray, *, source: SourceGrid | None = None) -> None:
@@ -59,8 +58,11 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray, *, source: So
         image.set_qform(affine, 1)
         image.set_sform(affine, 1)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -76,15 +78,25 @@ def _parse(path: Path, raw: bytes) -> nib.Nifti1Image:
             raw = igzip.decompress(raw)
         except (EOFError, OSError, IsalError) as error:  # type: ignore[misc]  # its stub does not call it an exception
             raise DataError(f"is a damaged or truncated gzip file ({error}); copy it again", path=path) from error
+    is_nifti2 = 540 in (int.from_bytes(raw[:4], "little"), int.from_bytes(raw[:4], "big"))
+    kind = nib.Nifti2Image if is_nifti2 else nib.Nifti1Image
     try:
-        image = nib.Nifti1Image.from_bytes(raw)
+        image = kind.from_bytes(raw)
+        start, header_size = int(image.dataobj.offset), image.header.sizeof_hdr + 4
     except Exception as error:  # nibabel raises many kinds on foreign bytes
-        raise DataError(f"is not a NIfTI file ({error})", path=path) from error
-    needed = int(image.header["vox_offset"]) + int(np.prod(image.shape, dtype=object)) * image.get_data_dtype().itemsize
+        raise DataError(f"is not a NIfTI file ({' '.join(str(error).split())})", path=path) from error
+    if start < header_size:
+        raise DataError(f"has voxels that begin inside its header, at byte {start}; export it again", path=path)
+    needed = start + int(np.prod(image.shape, dtype=object)) * image.get_data_dtype().itemsize
     if len(raw) < needed:
         raise DataError(
             f"is cut short: its header promises {needed} bytes, it has {len(raw)}; copy it again", path=path
         )
+    if int(image.header["sform_code"]) == 0:
+        # nibabel reads a voxel size of 0 as 1 mm; without an sform all geometry would rest on that guess.
+        sizes = type(image.header)(raw[: image.header.sizeof_hdr], check=False)["pixdim"][1:4]
+        if not (np.isfinite(sizes).all() and (sizes != 0).all()):
+            raise DataError(f"has voxel sizes {sizes.tolist()} mm; its geometry cannot be used", path=path)
     return image
 
 
@@ -99,11 +111,26 @@ def _three_dimensions(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int
 
 def _usable_affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
     affine = np.asarray(image.affine, float)
-    # A determinant relative to the axis lengths, so that tiny voxels are not mistaken for degenerate ones.
-    lengths = np.sqrt((affine[:3, :3] ** 2).sum(0))
-    if not np.isfinite(affine).all() or lengths.min() == 0 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
+    if not _is_usable(affine):
         raise DataError("has a singular or non-finite affine; its geometry cannot be used", path=path)
     return affine
+
+
+def _qform(image: nib.Nifti1Image, affine: np.ndarray) -> tuple[np.ndarray, int]:
+    """The header's qform and its code; where it is damaged beside a good sform, the latter as an unused qform."""
+    try:
+        matrix = image.header.get_qform()
+    except ValueError:
+        return affine, 0
+    return (matrix, int(image.header["qform_code"])) if _is_usable(matrix) else (affine, 0)
+
+
+def _is_usable(affine: np.ndarray) -> bool:
+    lengths = np.sqrt((affine[:3, :3] ** 2).sum(0))
+    if not np.isfinite(affine).all() or lengths.min() == 0:
+        return False
+    # Relative to the axis lengths, so that tiny voxels are not mistaken for degenerate ones.
+    return abs(float(np.linalg.det(affine[:3, :3] / lengths))) >= 1e-3
 
 
 def _values(path: Path, image: nib.Nifti1Image) -> np.ndarray:

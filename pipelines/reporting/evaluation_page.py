@@ -46,7 +46,7 @@ def write_evaluation_page(
 def _draw_curves(metrics: Mapping[str, Any], test: SplitMaps) -> bytes:
     with figures.figure(1, 2, width=9, height=3.8) as (canvas, axes):
         left, right = axes[0]
-        labels = test.diseased[test.labelled]
+        labels = test.diseased[test.labeled]
         if labels.any() and not labels.all():
             for scores, name, color, auc in (
                 (slice_scores(test.anomaly), "model", figures.MODEL_COLOR, metrics["slices"]["auc"]),
@@ -57,7 +57,7 @@ def _draw_curves(metrics: Mapping[str, Any], test: SplitMaps) -> bytes:
                     metrics["baselines"]["intensity"]["slices"]["auc"],
                 ),
             ):
-                curve = roc_curve(labels, scores[test.labelled])
+                curve = roc_curve(labels, scores[test.labeled])
                 left.plot(
                     curve.false_positive_rate, curve.true_positive_rate, color=color, label=f"{name}, AUC {auc:.3f}"
                 )
@@ -104,6 +104,6 @@ def _choose_examples(test: SplitMaps) -> list[int]:
     diseased = np.flatnonzero(test.diseased)
     diseased = diseased[np.argsort(-scores[diseased], kind="stable")]
     spread = diseased[np.linspace(0, len(diseased) - 1, min(_EXAMPLES - 2, len(diseased))).astype(int)]
-    healthy = np.flatnonzero(test.labelled & ~test.diseased)
+    healthy = np.flatnonzero(test.labeled & ~test.diseased)
     healthy = healthy[np.argsort(-scores[healthy], kind="stable")][:2]
     return [*spread.tolist(), *healthy.tolist()]

@@ -167,10 +167,10 @@ def test_the_right_of_the_patient_is_at_the_left_of_the_image(
     assert (bright[:, 1] < 24).all()
 
 
-def test_a_constant_channel_is_named(
+def test_a_constant_channel_is_named_by_its_file(
     make_volume: Callable[..., Volume], head: Callable[..., np.ndarray], preparation: Preparation
 ) -> None:
-    with pytest.raises(DataError, match=r"channel t1: every voxel is 0"):
+    with pytest.raises(DataError, match=r"1\.nii: every voxel is 0"):
         prepare_slices(make_volume(head(), np.zeros(SHAPE, np.float32)), preparation)
 
 

@@ -66,7 +66,7 @@ def slices() -> dict[str, np.ndarray]:
         # Files run left and posterior; RAS+ order is the same array with both axes turned.
         ras_affine = affine @ np.array([[-1, 0, 0, SHAPE[0] - 1], [0, -1, 0, SHAPE[1] - 1], [0, 0, 1, 0], [0, 0, 0, 1]])
         flair = patient.channels["flair"][::-1, ::-1].astype(np.float32)[None]
-        volume = Volume(array=flair, affine=ras_affine, source=source)
+        volume = Volume(array=flair, affine=ras_affine, source=source, paths=(source.path,))
         prepared = prepare_slices(volume, Preparation(channels=("flair",), size=(64, 64)))
         labels = to_slices((patient.labels > 0)[::-1, ::-1].astype(np.uint8), "axial")[prepared.indices]
         parts["images"].append(prepared.images[:, 0])
@@ -80,19 +80,19 @@ def test_the_brightest_pixel_does_not_give_the_label_away(slices: dict[str, np.n
     held_out = slices["patients"] >= TRAINING
     images, masks = slices["images"][held_out], slices["masks"][held_out]
     areas = masks.sum(axis=(1, 2))
-    labelled = (areas == 0) | (areas > 10)
-    assert roc_auc_score(areas[labelled] > 10, images.max(axis=(1, 2))[labelled]) <= 0.70
+    labeled = (areas == 0) | (areas > 10)
+    assert roc_auc_score(areas[labeled] > 10, images.max(axis=(1, 2))[labeled]) <= 0.70
     foreground = images > 0
     assert average_precision_score(masks[foreground] > 0, images[foreground]) <= 0.60
 
 
 def test_the_height_of_a_slice_does_not_give_the_label_away(slices: dict[str, np.ndarray]) -> None:
     areas = slices["masks"].sum(axis=(1, 2))
-    labelled, training = (areas == 0) | (areas > 10), slices["patients"] < TRAINING
+    labeled, training = (areas == 0) | (areas > 10), slices["patients"] < TRAINING
     bins = np.minimum((slices["heights"] * 20).astype(int), 19)
     diseased = areas > 10
-    shares = np.array([diseased[labelled & training & (bins == b)].mean() for b in range(20)])
-    test = labelled & ~training
+    shares = np.array([diseased[labeled & training & (bins == b)].mean() for b in range(20)])
+    test = labeled & ~training
     assert roc_auc_score(diseased[test], shares[bins[test]]) <= 0.70
 
 

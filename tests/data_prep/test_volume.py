@@ -23,7 +23,7 @@ def grid(affine: np.ndarray, name: str = "patient_flair.nii", shape: tuple[int, 
 
 def volume(value: float, affine: np.ndarray, name: str, shape: tuple[int, int, int] = SHAPE) -> Volume:
     array = np.full((1, *shape), value, np.float32)
-    return Volume(array=array, affine=affine, source=grid(affine, name, shape))
+    return Volume(array=array, affine=affine, source=grid(affine, name, shape), paths=(Path(name),))
 
 
 def moved(affine: np.ndarray, *by_mm: float) -> np.ndarray:
@@ -32,7 +32,7 @@ def moved(affine: np.ndarray, *by_mm: float) -> np.ndarray:
 
 def test_an_array_without_channel_axis_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"must be \(C, I, J, K\), got shape \(4, 5, 6\)"):
-        Volume(array=np.zeros(SHAPE, np.float32), affine=np.eye(4), source=grid(np.eye(4)))
+        Volume(array=np.zeros(SHAPE, np.float32), affine=np.eye(4), source=grid(np.eye(4)), paths=())
 
 
 def test_spacing_of_a_turned_grid_is_measured_along_its_axes() -> None:
