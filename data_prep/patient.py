@@ -95,9 +95,9 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
 
 
 def read_channels(case: Case) -> tuple[Volume, dict[str, str]]:
-    """All channels of a patient as one volume, and the sha256 of each file by its path."""
+    """All channels of a patient as one volume, and the sha256 of each file by its name."""
     volumes = [read_nifti(path) for path in case.images.values()]
-    return stack_channels(volumes), {str(v.source.path): v.source.sha256 for v in volumes}
+    return stack_channels(volumes), {v.source.path.name: v.source.sha256 for v in volumes}
 
 
 def fingerprint(case: Case, settings: CohortSettings) -> str:

@@ -36,7 +36,7 @@ CONTRASTS = {  # relative signal of grey matter, white matter, fluid, oedema, co
     "t2": (0.58, 0.42, 0.95, 0.78, 0.72, 0.66),
     "flair": (0.55, 0.40, 0.10, 0.86, 0.79, 0.88),
 }
-VESSEL_SIGNAL = {"t1": 0.6, "t1ce": 0.95, "t2": 0.25, "flair": 1.42}
+VESSEL_SIGNAL = {"t1": 0.6, "t1ce": 0.95, "t2": 0.25, "flair": 1.46}
 VESSELS_PER_PATIENT = 360
 
 
@@ -73,7 +73,7 @@ def synthesize_patient(number: int, *, seed: int = 0) -> SyntheticPatient:
     gray, white, brain = (_sample(tissue, position) for tissue in _anatomy())
     inside = brain > 0.5
     fluid = np.clip(1 - gray - white, 0, 1)
-    labels = lesion_labels(grid, lesions, white, inside, _smooth_noise(random, 11.0))
+    labels = lesion_labels(grid, lesions, white, inside, _smooth_noise(random, 14.0))
     vessels = _vessels(random, inside)
     channels = {
         contrast: _render(contrast, (gray, white, fluid), labels, vessels, inside, random) for contrast in CONTRASTS

@@ -22,7 +22,7 @@ class Lesion:
 
 
 def draw_lesions(random: np.random.Generator, places_mm: np.ndarray) -> list[Lesion]:
-    """Draw two or three lesions among `places_mm` (N, 3), their heights uniform over the brain.
+    """Draw one to three lesions among `places_mm` (N, 3), their heights uniform over the brain.
 
     Uniform in height, not in volume: most of the brain's volume lies in its middle, and a table of lesion share
     by height would otherwise label slices without looking at them.
@@ -30,14 +30,14 @@ def draw_lesions(random: np.random.Generator, places_mm: np.ndarray) -> list[Les
     heights = places_mm[:, 2]
     low, high = heights.min(), heights.max()
     lesions = []
-    for _ in range(random.integers(2, 4)):
+    for _ in range(random.integers(1, 4)):
         height = random.uniform(low, high)
         level = places_mm[np.abs(heights - height) < 3]
         lesions.append(
             Lesion(
                 center_mm=level[random.integers(len(level))],
                 radii_mm=random.uniform(12, 22) * random.uniform(0.8, 1.2, 3),
-                roughness=random.uniform(0.08, 0.22),
+                roughness=random.uniform(0.06, 0.18),
                 core_share=random.uniform(0.4, 0.65),
                 push=random.uniform(0.0, 0.25),
             )
@@ -65,7 +65,7 @@ def lesion_labels(
     for lesion in lesions:
         offset = (grid_mm - lesion.center_mm[:, None, None, None]) / lesion.radii_mm[:, None, None, None]
         depth = np.sqrt((offset**2).sum(0)) + lesion.roughness * noise
-        oedema = depth - 0.2 * (white - 0.5) < 1
+        oedema = depth - 0.15 * (white - 0.5) < 1
         core = depth < lesion.core_share
         necrosis = depth < lesion.core_share - 0.18
         labels[oedema & (labels == 0)] = OEDEMA

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class Commands(TyperGroup):
     """Turns an expected error into one line and an exit code: no traceback unless `--debug`, given anywhere."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.obj = "--debug" in args
         return super().parse_args(ctx, [argument for argument in args if argument != "--debug"])
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -235,31 +235,24 @@ def _parse_size(text: str) -> tuple[int, int]:
 def _print_metrics(metrics: dict[str, Any], screen: Screen) -> None:
     from rich.table import Table
 
-    def number(value: float) -> str:
-        return "–" if value != value else f"{value:.3f}"
+    from pipelines.reporting.page import format_number as number
 
-    baselines = metrics["baselines"]
-    table = Table(title="Test patients", title_justify="left")
-    for column in ("", "slice AUC", "at equal height", "peak hit", "pixel AP", "lesions found", "false per image"):
-        table.add_column(column, justify="left" if not column else "right")
-    slices, lesions = metrics["slices"], metrics["lesions"]
+    intensity, position = metrics["baselines"]["intensity"], metrics["baselines"]["slice_position"]
+    slices, pixels, lesions = metrics["slices"], metrics["pixels"], metrics["lesions"]
+    table = Table("test patients", box=None, pad_edge=False)
+    for column in ("model", "brightest pixel", "slice position"):
+        table.add_column(column, justify="right")
     table.add_row(
-        "model",
-        number(slices["auc"]),
-        number(slices["auc_position_matched"]),
-        number(slices["peak_hit"]),
-        number(metrics["pixels"]["average_precision"]),
-        number(lesions["sensitivity"]),
-        number(lesions["false_positives_per_image"]),
+        "slice AUC", number(slices["auc"]), number(intensity["slices"]["auc"]), number(position["slices"]["auc"])
     )
-    intensity = baselines["intensity"]
+    table.add_row("slice AUC at equal height", number(slices["auc_position_matched"]))
+    table.add_row("peak in the lesion", number(slices["peak_hit"]), number(intensity["slices"]["peak_hit"]))
     table.add_row(
-        "brightest pixel",
-        number(intensity["slices"]["auc"]),
-        "",
-        number(intensity["slices"]["peak_hit"]),
+        "pixel average precision",
+        number(pixels["average_precision"]),
         number(intensity["pixels"]["average_precision"]),
     )
-    table.add_row("slice position", number(baselines["slice_position"]["slices"]["auc"]))
+    table.add_row("lesions found", number(lesions["sensitivity"]))
+    table.add_row("false positives per image", number(lesions["false_positives_per_image"]))
     if not screen.quiet:
         screen.console.print(table)

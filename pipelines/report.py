@@ -34,6 +34,17 @@ LESION_COLUMNS = tuple(Lesion.__annotations__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """Thresholds from the validation patients' slice labels, both inclusive.
+
+    `candidate` is the peak from which a candidate is listed, `patient` the score from which a patient is abnormal.
+    """
+
+    candidate: float
+    patient: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportResult:
     """What each patient's `report.json` holds, most abnormal first, and the inputs that could not be used."""
 
@@ -53,11 +64,12 @@ def report(
     """
     model = FixedPointGAN.load(run)
     preparation = model_preparation(model, run)
-    threshold = _operating_point(model, run)
+    operating_point = read_operating_point(model, run)
     folders = [folder for path in inputs for folder in _patient_folders(path)]
     claim_output(output, existing, ours=INDEX_FILE, can_resume=True)
     reports: dict[str, dict[str, Any]] = {}
     failures: list[Failure] = []
+    _write_index(output, [], [])
     with screen.progress("Reporting", len(folders)) as show:
         for done, folder in enumerate(folders, start=1):
             name = folder.resolve().name
@@ -69,18 +81,19 @@ def report(
                     reports[name] = json.loads(finished.read_text(encoding="utf-8"))
                 else:
                     case = brats_case(folder, preparation.channels)
-                    reports[name] = report_patient(model, case, output, run=run, threshold=threshold)
+                    reports[name] = report_patient(model, case, output, run=run, operating_point=operating_point)
             except DataError as error:
                 failures.append(Failure(patient=name, reason=str(error)))
                 screen.warn(f"left out {name}: {error}")
             show(done, name)
     ordered = sorted(reports.values(), key=lambda entry: (-entry["score"], entry["patient"]))
-    write_failures(output / "failures.csv", failures)
-    (output / INDEX_FILE).write_text(render_index(ordered, failures), encoding="utf-8")
+    _write_index(output, ordered, failures)
     return ReportResult(reports=ordered, failures=failures)
 
 
-def report_patient(model: FixedPointGAN, case: Case, output: Path, *, run: Path, threshold: float) -> dict[str, Any]:
+def report_patient(
+    model: FixedPointGAN, case: Case, output: Path, *, run: Path, operating_point: OperatingPoint
+) -> dict[str, Any]:
     """Write one patient's folder below `output`, whole or not at all, and return what its `report.json` holds.
 
     Raises:
@@ -90,13 +103,14 @@ def report_patient(model: FixedPointGAN, case: Case, output: Path, *, run: Path,
     volume, digests = read_channels(case)
     prepared = prepare_slices(volume, preparation)
     maps = map_patient(model, prepared.images)
-    found = localize(volume, prepared, maps, preparation, threshold=threshold)
+    found = localize(volume, prepared, maps, preparation, threshold=operating_point.candidate)
     score = patient_score(maps.scores)
     summary = {
         "patient": case.patient,
         "score": round(score, 6),
-        "threshold": threshold,
-        "abnormal": score >= threshold,
+        "threshold": operating_point.patient,
+        "candidate_threshold": operating_point.candidate,
+        "abnormal": score >= operating_point.patient,
         "lesions": [asdict(lesion) for lesion in found.lesions],
         "lesion_volume_mm3": round(sum(lesion.volume_mm3 for lesion in found.lesions), 2),
         "channels": list(preparation.channels),
@@ -125,6 +139,11 @@ def report_patient(model: FixedPointGAN, case: Case, output: Path, *, run: Path,
     return summary
 
 
+def _write_index(output: Path, reports: Sequence[dict[str, Any]], failures: list[Failure]) -> None:
+    write_failures(output / "failures.csv", failures)
+    (output / INDEX_FILE).write_text(render_index(reports, failures), encoding="utf-8")
+
+
 def _patient_folders(path: Path) -> Iterator[Path]:
     folders = list(brats_patient_folders(path))
     if not folders:
@@ -132,13 +151,19 @@ def _patient_folders(path: Path) -> Iterator[Path]:
     yield from folders
 
 
-def _operating_point(model: FixedPointGAN, run: Path) -> float:
+def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
+    """The thresholds that validation left in the model.
+
+    Raises:
+        ModelError: when the model was trained without a validation of both domains.
+    """
     try:
-        return float(model.metadata["training"]["threshold"])
+        chosen = model.metadata["training"]
+        return OperatingPoint(candidate=float(chosen["threshold"]), patient=float(chosen["patient_threshold"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            "its model has no operating point, because no healthy and diseased patients were there to validate on; "
-            "train with validation patients of both domains",
+            "its model has no operating point, because there were no healthy and diseased slices to validate on; "
+            "train with validation patients that have both",
             path=run,
         ) from error
 

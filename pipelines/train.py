@@ -21,7 +21,7 @@ from data_prep.cohort import Cohort, CohortDataset, open_cohort
 from data_prep.labels import DISEASED, DOMAINS
 from evaluation.difference import difference_map
 from evaluation.roc import auc_score, position_matched_auc, youden_threshold
-from evaluation.scores import slice_scores
+from evaluation.scores import patient_score, slice_scores
 from evaluation.translation import same_domain_l1
 from pipelines.config import RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
@@ -95,28 +95,42 @@ def train(
 def validation_on(cohort: Cohort, screen: Screen) -> Validate | None:
     """A function that scores a model on the labeled validation slices, from their domains alone."""
     dataset = CohortDataset(cohort, "validation")
-    if not len(dataset):
-        screen.warn("there is no labeled validation slice; the last model will be kept")
+    diseased = dataset.domains[:, DOMAINS.index(DISEASED)] > 0
+    if diseased.all() or not diseased.any():  # true of no slice at all, too
+        screen.warn("the validation slices do not show both domains; the last model will be kept")
         return None
     images = np.stack([dataset[index][0] for index in range(len(dataset))])
-    diseased = dataset.domains[:, DOMAINS.index(DISEASED)] > 0
-    heights = dataset.rows["height"].to_numpy()
-    if diseased.all() or not diseased.any():
-        screen.warn("the validation slices show one domain only; the last model will be kept")
-        return None
+    heights, patients = dataset.rows["height"].to_numpy(), dataset.rows["patient"].to_numpy()
 
     def validate(model: FixedPointGAN) -> Mapping[str, float]:
         scores = slice_scores(difference_map(images, model.translate(images, "healthy")))
-        matched = position_matched_auc(diseased, scores, heights)
         same = model.translate_labels(images, dataset.domains)
+        threshold = _operating_point(diseased, scores)
         return {
             "auc": auc_score(diseased, scores),
-            "auc_position_matched": matched.auc,
+            "auc_position_matched": position_matched_auc(diseased, scores, heights).auc,
             "same_domain_l1": float(same_domain_l1(images, same).mean()),
-            "threshold": youden_threshold(diseased, scores),
+            "threshold": threshold,
+            "patient_threshold": _patient_operating_point(patients, diseased, scores, threshold),
         }
 
     return validate
+
+
+def _operating_point(diseased: np.ndarray, scores: np.ndarray) -> float:
+    """The Youden threshold, moved half-way to the next lower score: no reason to favor the upper end of the gap."""
+    threshold = youden_threshold(diseased, scores)
+    below = scores[scores < threshold]
+    return float((threshold + below.max()) / 2) if len(below) else threshold
+
+
+def _patient_operating_point(patients: np.ndarray, diseased: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    """The same over patients, each scored by its most abnormal slice; without both kinds, that of slices."""
+    names = np.unique(patients)
+    labels = np.array([diseased[patients == name].any() for name in names])
+    if labels.all() or not labels.any():
+        return threshold
+    return _operating_point(labels, np.array([patient_score(scores[patients == name]) for name in names]))
 
 
 def _check_domains(config: RunConfig) -> None:

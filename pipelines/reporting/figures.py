@@ -32,7 +32,6 @@ _STYLE = {
     "axes.edgecolor": "#555555",
     "axes.titlesize": 9,
     "figure.facecolor": "white",
-    "savefig.facecolor": "white",
     "legend.frameon": False,
 }
 
@@ -55,7 +54,7 @@ def figure(
 def to_png(canvas: Figure, *, dpi: int = 110) -> bytes:
     """The figure as PNG bytes, the same for the same figure."""
     buffer = BytesIO()
-    canvas.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    canvas.savefig(buffer, format="png", dpi=dpi, facecolor=canvas.get_facecolor(), metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -27,9 +27,8 @@ def render_patient_page(report: Mapping[str, Any], picture: bytes, files: Sequen
 
 
 def render_index(reports: Sequence[Mapping[str, Any]], failures: Sequence[Any]) -> str:
-    """The HTML over all patients, most abnormal first."""
-    ordered = sorted(reports, key=lambda report: (-report["score"], report["patient"]))
-    return render("index.html", title="Lesion reports", reports=ordered, failures=failures)
+    """The HTML over all patients, in the order given."""
+    return render("index.html", title="Lesion reports", reports=reports, failures=failures)
 
 
 def draw_patient(
@@ -58,7 +57,7 @@ def draw_patient(
     _, row_mm, column_mm = slice_spacing_mm(volume.spacing_mm, axis)
     aspect = row_mm / column_mm
     height = 2.35 * len(worst)
-    with figures.figure(len(worst), 4, width=9.2, height=height) as (canvas, axes):
+    with figures.figure(len(worst), 4, width=8.2, height=height) as (canvas, axes):
         for row, index in zip(axes, worst, strict=True):
             view = (index, *box)
             number = _index_in_file(volume, axis, int(index))
@@ -73,6 +72,9 @@ def draw_patient(
         picture = figures.to_png(canvas)
     view = (worst[0], *box)
     with figures.figure(1, 1, width=1.6, height=1.6) as (canvas, axes):
+        canvas.set_layout_engine("none")
+        axes[0, 0].set_position((0, 0, 1, 1))
+        canvas.set_facecolor("black")
         figures.show_slice(axes[0, 0], before[view], aspect=aspect)
         figures.outline(axes[0, 0], labels[view] > 0, figures.CANDIDATE_COLOR)
         thumbnail = figures.to_png(canvas)

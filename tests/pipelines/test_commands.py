@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import yaml
 
-
 METRICS = {
     "slices": {"auc", "auc_ci95", "auc_position_matched", "peak_hit", "n_healthy", "n_diseased"},
     "patients": {"auc", "auc_ci95"},

@@ -26,7 +26,9 @@ def test_presets_carry_the_patents_identity_weights() -> None:
 
 
 def test_overrides_win_over_the_preset() -> None:
-    config = load_config(preset="demo", overrides=["training.learning_rate=2e-4", "training.networks.residual_blocks=2"])
+    config = load_config(
+        preset="demo", overrides=["training.learning_rate=2e-4", "training.networks.residual_blocks=2"]
+    )
     assert config.training.learning_rate == 2e-4
     assert config.training.networks.residual_blocks == 2
     assert config.training.networks.generator_width == load_config(preset="demo").training.networks.generator_width
@@ -35,7 +37,10 @@ def test_overrides_win_over_the_preset() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.learning_rat=1", r"unknown setting `training\.learning_rat`; did you mean `training\.learning_rate`\?"),
+        (
+            "training.learning_rat=1",
+            r"unknown setting `training\.learning_rat`; did you mean `training\.learning_rate`\?",
+        ),
         ("trainning.seed=1", r"unknown setting `trainning`; did you mean `training`\?"),
         ("training.losses.cycl=1", r"did you mean `training\.losses\.cycle`\?"),
         ("training.batch_size=0", r"setting `training\.batch_size`: .*greater than or equal to 1, got 0"),

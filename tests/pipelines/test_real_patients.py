@@ -21,9 +21,7 @@ pytestmark = [
 ]
 
 
-def test_prepare_train_evaluate_and_report(
-    fpgan: Callable[..., Any], tmp_path: Path, tiny_training: list[str]
-) -> None:
+def test_prepare_train_evaluate_and_report(fpgan: Callable[..., Any], tmp_path: Path, tiny_training: list[str]) -> None:
     cohort, run, evaluation = tmp_path / "cohort", tmp_path / "run", tmp_path / "evaluation"
     for arguments in (
         ["prepare", DATA, "--output", cohort, "--channels", "flair", "--size", 64],

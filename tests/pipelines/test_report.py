@@ -14,7 +14,7 @@ import pytest
 
 from data_prep.layouts.brats import brats_case
 from data_prep.preparation import Preparation
-from pipelines.report import report_patient
+from pipelines.report import OperatingPoint, report_patient
 
 
 class Darkener:
@@ -23,7 +23,7 @@ class Darkener:
     def __init__(self, preparation: Preparation) -> None:
         self.metadata: dict[str, Any] = {
             "preparation": preparation.model_dump(mode="json"),
-            "training": {"iteration": 1, "threshold": 0.2},
+            "training": {"iteration": 1},
         }
 
     def translate(self, images: np.ndarray, domain: str) -> np.ndarray:
@@ -31,6 +31,7 @@ class Darkener:
         return np.where(images > 0.8, np.float32(0.5), images)
 
 
+POINT = OperatingPoint(candidate=0.2, patient=0.3)
 BLOCK = (slice(20, 29), slice(40, 48), slice(5, 8))
 """Voxels of the bright block in file order."""
 
@@ -67,7 +68,7 @@ def test_a_known_block_is_found_again_in_the_source_geometry(
     preparation = Preparation(channels=("flair",), size=(96, 96), axis=axis, field_of_view_mm=130)
     model: Any = Darkener(preparation)
     summary = report_patient(
-        model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path / "run", threshold=0.2
+        model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path / "run", operating_point=POINT
     )
 
     (lesion,) = summary["lesions"]
@@ -99,7 +100,7 @@ def test_where_nothing_changes_the_healthy_volume_is_the_source_itself(
     folder = write_block_patient(tmp_path, rotated_anisotropic)
     preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
     model: Any = Darkener(preparation)
-    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, threshold=0.2)
+    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, operating_point=POINT)
     source = nib.load(folder / "Block_flair.nii.gz").get_fdata()
     healthy = nib.load(tmp_path / "out/Block/healthy.nii.gz").get_fdata()
     difference = nib.load(tmp_path / "out/Block/difference.nii.gz").get_fdata()
@@ -117,7 +118,7 @@ def test_slices_are_counted_in_the_file_also_when_it_runs_downwards(
         preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
         model: Any = Darkener(preparation)
         summary = report_patient(
-            model, brats_case(folder, ("flair",)), tmp_path / codes / "out", run=tmp_path, threshold=0.2
+            model, brats_case(folder, ("flair",)), tmp_path / codes / "out", run=tmp_path, operating_point=POINT
         )
         assert (summary["lesions"][0]["first_slice"], summary["lesions"][0]["last_slice"]) == (5, 7)
 
@@ -167,7 +168,7 @@ def test_a_patients_name_injects_no_markup(tmp_path: Path, rotated_anisotropic: 
     folder = write_block_patient(tmp_path, rotated_anisotropic, name=name)
     preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
     model: Any = Darkener(preparation)
-    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, threshold=0.2)
+    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, operating_point=POINT)
     page = (tmp_path / "out" / name / "report.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page
