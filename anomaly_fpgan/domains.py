@@ -12,7 +12,7 @@ from torch import Tensor
 class DomainScheme(BaseModel):
     """The domains of a model.
 
-    Exclusive domains (healthy | diseased): an image has exactly one. Attributes (oedema, enhancing, …): an image has
+    Exclusive domains (healthy | diseased): an image has exactly one. Attributes (edema, enhancing, …): an image has
     any number of them, and none of them means healthy. A label is a float tensor of shape (K,), 1 where the domain
     holds.
     """

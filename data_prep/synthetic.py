@@ -1,8 +1,8 @@
 """The embedded cohort: BraTS-like patients with known lesions, built without a network.
 
-Anatomy comes from the MNI152 T1, grey-matter and white-matter maps that the nilearn package carries (ICBM 2009a
+Anatomy comes from the MNI152 T1, gray-matter and white-matter maps that the nilearn package carries (ICBM 2009a
 nonlinear symmetric atlas). Each patient is that anatomy under a random affine and a smooth elastic deformation, seen
-in four contrasts with a bias field, texture and Rician noise. Lesions have oedema, core and enhancing rim.
+in four contrasts with a bias field, texture and Rician noise. Lesions have edema, core and enhancing rim.
 
 The cohort is made to be hard for answers that need no learning: small bright vessels lie in every brain, healthy or
 not, and lesions at every height, so neither the brightest pixel nor the height of a slice gives the label away.
@@ -19,6 +19,7 @@ import nibabel as nib
 import numpy as np
 from isal import igzip
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from data_prep.errors import DataError
 from data_prep.readers.nifti import write_nifti
@@ -30,7 +31,7 @@ SPACING_MM = (1.5, 1.5, 4.0)
 ORIGIN_MM = (95.0, 92.0, -84.0)
 """World position (R, A, S) of voxel (0, 0, 0)."""
 
-CONTRASTS = {  # relative signal of grey matter, white matter, fluid, oedema, core, enhancing rim
+CONTRASTS = {  # relative signal of gray matter, white matter, fluid, edema, core, enhancing rim
     "t1": (0.52, 0.75, 0.14, 0.46, 0.34, 0.44),
     "t1ce": (0.52, 0.75, 0.14, 0.46, 0.34, 0.95),
     "t2": (0.58, 0.42, 0.95, 0.78, 0.72, 0.66),
@@ -38,6 +39,8 @@ CONTRASTS = {  # relative signal of grey matter, white matter, fluid, oedema, co
 }
 VESSEL_SIGNAL = {"t1": 0.6, "t1ce": 0.95, "t2": 0.25, "flair": 1.46}
 VESSELS_PER_PATIENT = 360
+ATLAS_ORIGIN_MM = np.array([-98.0, -134.0, -72.0])
+"""World position of the atlas maps' first voxel; their voxels are 1 mm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +100,9 @@ def _render(
     random: np.random.Generator,
 ) -> np.ndarray:
     """One contrast of one patient as int16, with this patient's own tissue signals and scanner gain."""
-    gray, white, fluid, oedema, core, rim = np.array(CONTRASTS[contrast]) + random.normal(0, 0.02, 6)
+    gray, white, fluid, edema, core, rim = np.array(CONTRASTS[contrast]) + random.normal(0, 0.02, 6)
     signal = sum(level * share for level, share in zip((gray, white, fluid), tissues, strict=True))
-    lesion_signal = np.select([labels == 2, labels == 1, labels == 4], [oedema, core, rim], 0.0)
+    lesion_signal = np.select([labels == 2, labels == 1, labels == 4], [edema, core, rim], 0.0)
     # A soft border: scanners average over a voxel, and a hard edge would be an answer that needs no learning.
     blur = (0.8, 0.8, 0.3)
     share = ndimage.gaussian_filter((labels > 0).astype(np.float32), blur)
@@ -137,16 +140,9 @@ def _vessels(random: np.random.Generator, inside: np.ndarray) -> np.ndarray:
 
 def _deform(grid: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Positions in the atlas, (3, *SHAPE) mm, that the patient's voxels at `grid` show."""
-    angles = np.deg2rad(random.normal(0, 4, 3))
+    turn_x, turn_y, turn_z = random.normal(0, 4, 3)
     scale = random.normal(1.0, 0.04, 3)
-    matrix = np.eye(3)
-    for axis, angle in enumerate(angles):
-        turn = np.eye(3)
-        a, b = [other for other in range(3) if other != axis]
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
-    matrix = matrix @ np.diag(1 / scale)
+    matrix = Rotation.from_euler("XYZ", [turn_x, -turn_y, turn_z], degrees=True).as_matrix() @ np.diag(1 / scale)
     center = np.array([0.0, -18.0, 8.0])
     shift = random.normal(0, 2, 3)
     moved = np.einsum("ij,jabc->iabc", matrix, grid - center[:, None, None, None])
@@ -166,27 +162,22 @@ def _smooth_noise(random: np.random.Generator, scale_mm: float) -> np.ndarray:
 
 @cache
 def _anatomy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Grey matter, white matter and brain of the atlas: shares in [0, 1], float32, 1 mm, RAS+."""
-    try:
-        folder = resources.files("nilearn.datasets") / "data"
-    except ModuleNotFoundError as error:
-        raise DataError("the embedded cohort needs the package nilearn; install `fpgan[demo]`") from error
-    t1, gray, white = (
-        np.asarray(
-            nib.Nifti1Image.from_bytes(
-                igzip.decompress((folder / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz").read_bytes())
-            ).dataobj
-        ).astype(np.float32)
-        / 255
-        for tissue in ("t1", "gm", "wm")
-    )
+    """Gray matter, white matter and brain of the atlas: shares in [0, 1], float32, 1 mm, RAS+."""
+    t1, gray, white = (_atlas_map(tissue) for tissue in ("t1", "gm", "wm"))
     # The atlas leaves fluid out; a closed and filled outline of the tissue puts ventricles and sulci back.
     outline = ndimage.binary_closing(t1 > 0.05, iterations=4)
     brain = ndimage.binary_fill_holes(outline).astype(np.float32)
     return gray, white, brain
 
 
-ATLAS_ORIGIN_MM = np.array([-98.0, -134.0, -72.0])
+def _atlas_map(tissue: str) -> np.ndarray:
+    try:
+        folder = resources.files("nilearn") / "datasets" / "data"
+    except ModuleNotFoundError as error:
+        raise DataError("the embedded cohort needs the package nilearn; install `fpgan[demo]`") from error
+    packed = (folder / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz").read_bytes()
+    image = nib.Nifti1Image.from_bytes(igzip.decompress(packed))
+    return np.asarray(image.dataobj).astype(np.float32) / 255
 
 
 def _sample(tissue: np.ndarray, position_mm: np.ndarray) -> np.ndarray:

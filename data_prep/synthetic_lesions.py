@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-OEDEMA, CORE, ENHANCING = 2, 1, 4
+EDEMA, CORE, ENHANCING = 2, 1, 4
 """Label values of BraTS masks."""
 
 
@@ -60,15 +60,15 @@ def push_aside(position_mm: np.ndarray, grid_mm: np.ndarray, lesions: list[Lesio
 def lesion_labels(
     grid_mm: np.ndarray, lesions: list[Lesion], white: np.ndarray, inside: np.ndarray, noise: np.ndarray
 ) -> np.ndarray:
-    """Mask of labels 0, 1, 2 and 4, shape (I, J, K), uint8. Oedema spreads along white matter."""
+    """Mask of labels 0, 1, 2 and 4, shape (I, J, K), uint8. Edema spreads along white matter."""
     labels = np.zeros(inside.shape, np.uint8)
     for lesion in lesions:
         offset = (grid_mm - lesion.center_mm[:, None, None, None]) / lesion.radii_mm[:, None, None, None]
         depth = np.sqrt((offset**2).sum(0)) + lesion.roughness * noise
-        oedema = depth - 0.15 * (white - 0.5) < 1
+        edema = depth - 0.15 * (white - 0.5) < 1
         core = depth < lesion.core_share
         necrosis = depth < lesion.core_share - 0.18
-        labels[oedema & (labels == 0)] = OEDEMA
+        labels[edema & (labels == 0)] = EDEMA
         labels[core] = ENHANCING
         labels[necrosis] = CORE
     labels[~inside] = 0

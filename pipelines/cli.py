@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from typer.core import TyperGroup
 
 from anomaly_fpgan.errors import DeviceError, ModelError, TrainingError
 from data_prep.errors import DataError
+from evaluation.undefined import UndefinedMetricWarning
 from pipelines.errors import UsageError
 from pipelines.output import existing_policy
 
@@ -27,7 +29,10 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                if not ctx.obj:
+                    _show_only_undefined_metrics()
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo("fpgan: interrupted", err=True)
             raise typer.Exit(130) from None
@@ -204,6 +209,13 @@ def demo(
     screen.say(f"Results: {output / 'run' / 'evaluation' / 'index.html'}")
     screen.say(f"Reports: {output / 'reports' / 'index.html'}")
     screen.finish(output)
+
+
+def _show_only_undefined_metrics() -> None:
+    """One plain line for a metric that is undefined; warnings meant for programmers need `--debug`."""
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("once", UndefinedMetricWarning)
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
 
 
 def _explain(error: Exception) -> tuple[str, int]:

@@ -37,8 +37,12 @@ from pipelines.reporting.evaluation_page import write_evaluation_page
 from pipelines.screen import Screen
 
 METRICS_FILE = "metrics.json"
-FALSE_POSITIVES_PER_IMAGE = 1.0
-"""The operating point for lesions: the highest sensitivity on validation patients with at most this many."""
+VALIDATION_FALSE_POSITIVES_PER_IMAGE = 0.5
+"""The operating point for lesions: the highest sensitivity on validation patients with at most this many.
+
+The paper reports sensitivity at 1 a slice. Validation patients are few: a threshold that just keeps 1 on them would pass
+it on about every second set of new patients, so half of it is asked for.
+"""
 
 
 def evaluate(
@@ -65,7 +69,7 @@ def evaluate(
     splits = {name: _map_split(model, cohort, name, screen) for name in ("validation", "test")}
     validation, test = splits["validation"], splits["test"]
     validation_froc = froc_curve(join_matches(validation.matches))
-    threshold = threshold_at_false_positives(validation_froc, FALSE_POSITIVES_PER_IMAGE)
+    threshold = threshold_at_false_positives(validation_froc, VALIDATION_FALSE_POSITIVES_PER_IMAGE)
     pixel_threshold = best_dice(validation.anomaly, validation.masks, validation.foreground).threshold
     patients = patient_table(test)
     metrics = {

@@ -89,7 +89,7 @@ class Milestones:
         if broken:
             raise TrainingError(
                 f"the loss term {broken[0]} became non-finite before iteration {iteration}; "
-                "lower `learning_rate` and go on from the last checkpoint with `--resume`"
+                "train again with a lower `learning_rate`; the model of the last validation is kept"
             )
         self.rows.append({"iteration": iteration, "learning_rate": learning_rate, **means})
         self._sums.clear()
@@ -103,8 +103,8 @@ class Milestones:
         if numbers and self.on_validation:
             self.on_validation(iteration, numbers)
         # Without validation the latest model is the best guess; with it, a tie goes to the longer training.
-        score = numbers.get(self.choose_by, math.inf)
-        if score >= self.best_score:
+        score = numbers[self.choose_by] if numbers else math.inf
+        if not score < self.best_score:
             self.best_score = score
             model.metadata = {**self.metadata, "training": {"iteration": iteration, **numbers}}
             model.save(self.output / MODEL_FILE)

@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from anomaly_fpgan.domains import DomainScheme
 
-EXCLUSIVE = DomainScheme(names=("healthy", "oedema", "tumor"))
-ATTRIBUTES = DomainScheme(names=("oedema", "enhancing"), exclusive=False, healthy=None)
+EXCLUSIVE = DomainScheme(names=("healthy", "edema", "tumor"))
+ATTRIBUTES = DomainScheme(names=("edema", "enhancing"), exclusive=False, healthy=None)
 
 
 def test_exclusive_label_has_a_single_one() -> None:
-    assert EXCLUSIVE.encode("oedema").tolist() == [0, 1, 0]
+    assert EXCLUSIVE.encode("edema").tolist() == [0, 1, 0]
     assert EXCLUSIVE.healthy_label().tolist() == [1, 0, 0]
 
 
 def test_attributes_may_hold_together_and_none_of_them_is_healthy() -> None:
-    assert ATTRIBUTES.encode(["oedema", "enhancing"]).tolist() == [1, 1]
+    assert ATTRIBUTES.encode(["edema", "enhancing"]).tolist() == [1, 1]
     assert ATTRIBUTES.healthy_label().tolist() == [0, 0]
     assert ATTRIBUTES.encode("healthy").tolist() == [0, 0]
 
@@ -46,7 +46,7 @@ def test_exclusive_targets_are_uniform_over_the_other_domains() -> None:
 
 
 def test_unknown_domain_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown domain 'ill'; this model knows healthy, oedema, tumor"):
+    with pytest.raises(ValueError, match="unknown domain 'ill'; this model knows healthy, edema, tumor"):
         EXCLUSIVE.encode("ill")
 
 

@@ -180,7 +180,7 @@ def test_attributes_and_rectangles_train(tiny_config: TrainingConfig, tmp_path: 
     config = TrainingConfig(
         **{
             **tiny_config.model_dump(),
-            "domains": {"names": ("oedema", "enhancing"), "exclusive": False},
+            "domains": {"names": ("edema", "enhancing"), "exclusive": False},
             "iterations": 2,
         }
     )
