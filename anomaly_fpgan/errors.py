@@ -12,8 +12,12 @@ class ModelError(ValueError):
         super().__init__(f"{path}: {problem}" if path is not None else problem)
 
 
-class TrainingError(RuntimeError):
-    """A training that cannot go on."""
+class TrainingError(ValueError):
+    """A training that cannot start with what it was given."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """A training whose losses became NaN or infinite."""
 
 
 class DeviceError(ValueError):

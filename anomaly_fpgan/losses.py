@@ -4,6 +4,7 @@ r"""The losses of the Fixed-Point GAN, one pure function each.
 function              formula                                                                source
 ====================  =====================================================================  ======================
 adversarial           Σ_c (E[D_src(x)] − E[D_src(G(x,c))]),  c ∈ {c_x, c_y}                  patent claim 1, see *
+adversarial_fake      − Σ_c E[D_src(G(x,c))]                                                 the same, for G
 gradient_penalty      E[(‖∇D_src(x̂)‖₂ − 1)²]                                                 patent claim 1
 domain_real           E[−log D_dom(c_x | x)]                                                 patent, trains D
 domain_fake           Σ_c E[−log D_dom(c | G(x,c))],  c ∈ {c_x, c_y}                         patent, trains G
@@ -32,11 +33,16 @@ from torch.nn import functional
 
 
 def adversarial(d_src_x: Tensor, d_src_same: Tensor, d_src_cross: Tensor) -> Tensor:
-    """2 E[D_src(x)] − E[D_src(x′)] − E[D_src(y′)]: the critic ascends it, the generator descends it.
+    """2 E[D_src(x)] − E[D_src(x′)] − E[D_src(y′)]: the critic ascends it.
 
     Arguments are patch scores of any shape. The gradient penalty is a function of its own.
     """
     return 2 * d_src_x.mean() - d_src_same.mean() - d_src_cross.mean()
+
+
+def adversarial_fake(d_src_same: Tensor, d_src_cross: Tensor) -> Tensor:
+    """− E[D_src(x′)] − E[D_src(y′)]: the generator's part of the adversarial term, which it descends."""
+    return -d_src_same.mean() - d_src_cross.mean()
 
 
 def gradient_penalty(

@@ -14,12 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anomaly_fpgan.atomic import write_atomically
+from anomaly_fpgan.device import Precision, autocast, choose_device
 from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import ModelError
+from anomaly_fpgan.networks.config import NetworkConfig
 from anomaly_fpgan.networks.generator import Generator
-from anomaly_fpgan.training.checkpoint import write_atomically
-from anomaly_fpgan.training.config import NetworkConfig
-from anomaly_fpgan.training.device import autocast, choose_device
 from anomaly_fpgan.translate import Translator, to_network_range, to_stored_range
 
 MODEL_FORMAT = 1
@@ -35,6 +35,7 @@ class FixedPointGAN:
         image_shape: (C, H, W) the model was trained on; C must match at use, H and W may differ.
         domains: what an image can be.
         networks: size of the generator.
+        precision: what it was trained in, and translates in.
         metadata: plain values that travel with the weights, such as how images were prepared.
     """
 
@@ -44,11 +45,13 @@ class FixedPointGAN:
         domains: DomainScheme,
         networks: NetworkConfig,
         *,
+        precision: Precision = "auto",
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.image_shape = image_shape
         self.domains = domains
         self.networks = networks
+        self.precision = precision
         self.metadata = dict(metadata or {})
         self.translator = build_translator(image_shape, domains, networks).eval()
 
@@ -79,6 +82,7 @@ class FixedPointGAN:
                 (channels, height, width),
                 DomainScheme(**header["domains"]),
                 NetworkConfig(**header["networks"]),
+                precision=header["precision"],
                 metadata=header["metadata"],
             )
             model.translator.load_state_dict(weights)
@@ -94,22 +98,20 @@ class FixedPointGAN:
             "image_shape": self.image_shape,
             "domains": self.domains.model_dump(mode="json"),
             "networks": self.networks.model_dump(mode="json"),
+            "precision": self.precision,
             "metadata": self.metadata,
         }
         weights = {name: tensor.contiguous() for name, tensor in self.translator.state_dict().items()}
         text = json.dumps(header, sort_keys=True)
         write_atomically(Path(path), lambda temporary: save_file(weights, temporary, metadata={"fpgan": text}))
 
-    def translate(
-        self, slices: Images, domain: str | Iterable[str] = "healthy", *, batch_size: int = 64, precision: str = "auto"
-    ) -> Images:
+    def translate(self, slices: Images, domain: str | Iterable[str] = "healthy", *, batch_size: int = 64) -> Images:
         """Translate images (N, C, H, W) in [0, 1] to `domain`.
 
         Args:
             slices: array or tensor of floats; the result is of the same kind, float32, on the CPU.
             domain: a domain's name; for attributes, the names of all that shall hold, `"healthy"` for none of them.
             batch_size: images translated at once.
-            precision: `auto`, `float32` or `bfloat16`.
 
         Raises:
             ValueError: for an unknown domain or images of the wrong shape.
@@ -117,16 +119,14 @@ class FixedPointGAN:
         if slices.ndim != 4 or slices.shape[1] != self.image_shape[0]:
             raise ValueError(f"`slices` must be (N, {self.image_shape[0]}, H, W), got {tuple(slices.shape)}")
         label = self.domains.healthy_label() if domain == "healthy" else self.domains.encode(domain)
-        return self.translate_labels(slices, label.expand(len(slices), -1), batch_size=batch_size, precision=precision)
+        return self.translate_labels(slices, label.expand(len(slices), -1), batch_size=batch_size)
 
-    def translate_labels(
-        self, slices: Images, labels: np.ndarray | Tensor, *, batch_size: int = 64, precision: str = "auto"
-    ) -> Images:
+    def translate_labels(self, slices: Images, labels: np.ndarray | Tensor, *, batch_size: int = 64) -> Images:
         """Translate each image to its own target: `labels` is (N, K); the rest is as in `translate`."""
         parameter = next(self.translator.parameters())
         images, targets = torch.as_tensor(slices), torch.as_tensor(labels)
         results = torch.empty(images.shape, dtype=torch.float32)
-        with torch.inference_mode(), autocast(parameter.device, precision):
+        with torch.inference_mode(), autocast(parameter.device, self.precision):
             for start in range(0, len(images), batch_size):
                 part = slice(start, start + batch_size)
                 batch = to_network_range(images[part].to(parameter.device, torch.float32))

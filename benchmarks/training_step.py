@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from anomaly_fpgan.device import autocast, choose_device
 from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.model import build_translator
+from anomaly_fpgan.networks.config import NetworkConfig
 from anomaly_fpgan.networks.discriminator import Discriminator
 from anomaly_fpgan.training.batches import step_generator
-from anomaly_fpgan.training.config import LossWeights, NetworkConfig
-from anomaly_fpgan.training.device import autocast, choose_device
+from anomaly_fpgan.training.config import LossWeights
 from anomaly_fpgan.training.steps import Adversaries, Batch, critic_step, generator_step
 
 

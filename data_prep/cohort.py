@@ -2,7 +2,7 @@
 
 ::
 
-    cohort.json           settings, channels, counts and versions; written last, so its presence says "complete"
+    cohort.json           settings, counts and versions; says whether the cohort is complete
     patients.csv          one row a patient
     slices.csv            one row a slice
     failures.csv          inputs that could not be used, and why
@@ -13,8 +13,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from data_prep.errors import DataError
-from data_prep.labels import DOMAINS
+from data_prep.labels import encode_domains
 from data_prep.patient import CohortSettings
 
 COHORT_FORMAT = 1
@@ -37,27 +38,24 @@ class Cohort:
     settings: CohortSettings
     patients: pd.DataFrame
     slices: pd.DataFrame
-    _arrays: dict[Path, np.ndarray] = field(default_factory=dict, repr=False)
 
     def images(self, patient: str) -> np.ndarray:
         """Memory-mapped slices (S, C, H, W), float16 in [0, 1]."""
-        return self._open(self.path / "images" / f"{patient}.npy")
+        return _open_array(self.path / "images" / f"{patient}.npy")
 
     def masks(self, patient: str) -> np.ndarray:
         """Memory-mapped lesion labels (S, H, W), uint8. For evaluation; training never calls this."""
-        return self._open(self.path / "masks" / f"{patient}.npy")
+        return _open_array(self.path / "masks" / f"{patient}.npy")
 
     def split(self, name: str) -> pd.DataFrame:
         """The rows of `slices` of one split: `train`, `validation` or `test`."""
         return self.slices[self.slices["split"] == name]
 
-    def _open(self, path: Path) -> np.ndarray:
-        if path not in self._arrays:
-            try:
-                self._arrays[path] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise DataError("cannot be read; prepare the cohort again with `--overwrite`", path=path) from error
-        return self._arrays[path]
+    def digest(self) -> str:
+        """Changes with the patients, their images, their split and how they were prepared."""
+        columns = self.patients[["patient", "sha256", "split"]].sort_values("patient")
+        text = columns.to_csv(index=False) + self.settings.preparation.model_dump_json()
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class CohortDataset:
@@ -70,10 +68,7 @@ class CohortDataset:
         self.cohort = cohort
         rows = cohort.split(split)
         self.rows = rows[rows["domains"] != ""].reset_index(drop=True)
-        names = self.rows["domains"].str.split(";")
-        self.domains = np.array([[name in row for name in DOMAINS] for row in names], np.float32).reshape(
-            -1, len(DOMAINS)
-        )
+        self.domains = encode_domains(self.rows["domains"])
         self._items = list(zip(self.rows["patient"], self.rows["row"], strict=True))
 
     def __len__(self) -> int:
@@ -94,13 +89,13 @@ def open_cohort(path: Path | str) -> Cohort:
     if not path.is_dir():
         raise DataError("is not a folder; give one that `fpgan prepare` wrote", path=path)
     if not (path / COHORT_FILE).is_file():
-        if (path / "records").is_dir():
-            raise DataError("is not complete; finish it with `fpgan prepare … --resume`", path=path)
         raise DataError(f"holds no {COHORT_FILE}; give a folder that `fpgan prepare` wrote", path=path)
     try:
         header = json.loads((path / COHORT_FILE).read_text())
         if header["format"] != COHORT_FORMAT:
             raise DataError(f"has format {header['format']}, this version reads {COHORT_FORMAT}", path=path)
+        if not header["complete"]:
+            raise DataError("is not complete; finish it with `fpgan prepare … --resume`", path=path)
         settings = CohortSettings(**header["settings"])
         slices = pd.read_csv(path / "slices.csv", dtype={"patient": str}, keep_default_na=False)
         patients = pd.read_csv(path / "patients.csv", dtype={"patient": str}, keep_default_na=False)
@@ -109,3 +104,11 @@ def open_cohort(path: Path | str) -> Cohort:
     except (KeyError, TypeError, ValueError, ValidationError, OSError) as error:
         raise DataError("is damaged; prepare it again with `--overwrite`", path=path) from error
     return Cohort(path=path, settings=settings, patients=patients, slices=slices)
+
+
+def _open_array(path: Path) -> np.ndarray:
+    # Opened anew at each use: a cohort of a thousand patients would otherwise hold a thousand files open.
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({error}); prepare the cohort again", path=path) from error

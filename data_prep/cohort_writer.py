@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.atomic import write_atomically
 from data_prep.case import Case, Failure
 from data_prep.cohort import COHORT_FILE, COHORT_FORMAT
+from data_prep.errors import DataError
 from data_prep.patient import CohortSettings, fingerprint, prepare_patient
-from data_prep.splits import split_patients
+from data_prep.splits import SPLITS, split_patients
 
 
 def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
@@ -36,16 +37,24 @@ def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
         path.unlink(missing_ok=True)
     prepared = prepare_patient(case, settings)
     for folder, array in (("images", prepared.images), ("masks", prepared.mask)):
-        _write(arrays[folder], partial(np.save, arr=array), binary=True)
+        write_atomically(arrays[folder], partial(np.save, arr=array))
     record = {"fingerprint": mark, "patient": prepared.patient, "slices": prepared.slices}
-    _write(record_path, lambda file: json.dump(record, file))
+    _write_json(record_path, record)
 
 
-def start_cohort(output: Path) -> None:
-    """Make the folders; from now until `finish_cohort` the cohort counts as incomplete."""
+def start_cohort(output: Path, settings: CohortSettings) -> None:
+    """Make the folders; from now until `finish_cohort` the cohort counts as incomplete.
+
+    Raises:
+        DataError: when `output` holds a cohort of other settings; going on would mix the two.
+    """
+    path = output / COHORT_FILE
+    header = _header(settings)
+    if path.is_file() and json.loads(path.read_text()).get("settings") != header["settings"]:
+        raise DataError("was begun with other settings; give the same ones, or `--overwrite`", path=output)
     for folder in ("images", "masks", "records"):
         (output / folder).mkdir(parents=True, exist_ok=True)
-    (output / COHORT_FILE).unlink(missing_ok=True)
+    _write_json(path, header)
 
 
 def finish_cohort(output: Path, patients: Iterable[str], failures: list[Failure], settings: CohortSettings) -> None:
@@ -61,18 +70,14 @@ def finish_cohort(output: Path, patients: Iterable[str], failures: list[Failure]
     _write_table(output / "patients.csv", patient_rows)
     _write_table(output / "slices.csv", slice_rows)
     write_failures(output / "failures.csv", failures)
-    header = {
-        "format": COHORT_FORMAT,
-        "settings": settings.model_dump(mode="json"),
-        "patients": {split: sum(s == split for s in split_of.values()) for split in ("train", "validation", "test")},
+    counts = {split: sum(s == split for s in split_of.values()) for split in SPLITS}
+    header = _header(settings) | {
+        "complete": True,
+        "patients": counts,
         "slices": len(slice_rows),
         "failures": len(failures),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "nibabel", "pillow")},
-        },
     }
-    _write(output / COHORT_FILE, lambda file: json.dump(header, file, indent=2))
+    _write_json(output / COHORT_FILE, header)
 
 
 def write_failures(path: Path, failures: list[Failure]) -> None:
@@ -88,24 +93,32 @@ def _fingerprint_or_none(case: Case, settings: CohortSettings) -> str | None:
         return None
 
 
-def _write_table(path: Path, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
-    def write(file: Any) -> None:
-        writer = csv.DictWriter(file, columns or list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+def _header(settings: CohortSettings) -> dict[str, Any]:
+    return {
+        "format": COHORT_FORMAT,
+        "complete": False,
+        "settings": settings.model_dump(mode="json"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "nibabel", "pillow")},
+        },
+    }
 
-    _write(path, write)
+
+def _write_table(path: Path, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns or list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(path, write)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    text = json.dumps(values, indent=2) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (list, dict)) else value
-
-
-def _write(path: Path, write: Callable[[Any], None], *, binary: bool = False) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") if binary else temporary.open("w", newline="", encoding="utf-8") as file:
-            write(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

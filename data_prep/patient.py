@@ -68,7 +68,8 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
     labels = to_slices(mask_volume.array[0].astype(np.uint8), settings.preparation.axis)[prepared.indices]
     mask = prepared.window.apply(labels, smooth=False)
     areas = (mask > 0).sum(axis=(1, 2))
-    domains = slice_domains(areas, min_area_px=settings.min_lesion_area_px)
+    in_source = (labels > 0).any(axis=(1, 2))
+    domains = slice_domains(areas, in_source, min_area_px=settings.min_lesion_area_px)
     rows = [
         {
             "patient": case.patient,
@@ -88,6 +89,7 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
             "patient": case.patient,
             "domain": patient_domain(domains),
             "slices": len(rows),
+            "mask_sha256": mask_volume.source.sha256,
             **_provenance(case, volume, prepared, digests),
         },
         slices=rows,
@@ -109,7 +111,7 @@ def fingerprint(case: Case, settings: CohortSettings) -> str:
 
 def _read_mask(case: Case, volume: Volume) -> Volume:
     if case.mask is None:
-        raise DataError("a mask is needed to label slices")
+        raise DataError("a mask is needed to label slices", path=volume.paths[0].parent)
     mask = read_nifti(case.mask)
     difference = mask.source.difference_from(volume.source)
     if difference:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from anomaly_fpgan.errors import DeviceError, ModelError, TrainingError
+from anomaly_fpgan.errors import DeviceError, ModelError, NonFiniteLossError, TrainingError
 from data_prep.errors import DataError
 from evaluation.undefined import UndefinedMetricWarning
 from pipelines.errors import UsageError
@@ -82,7 +82,7 @@ def prepare(
     axis: Annotated[str, typer.Option(help="Plane of the slices: axial, coronal or sagittal.")] = "axial",
     field_of_view_mm: Annotated[float, typer.Option(help="Longer side of a slice in mm.")] = 192.0,
     min_lesion_area: Annotated[
-        int, typer.Option(min=0, help="Slices with at most so many lesion pixels are not trained on.")
+        int, typer.Option(min=0, help="Slices with some lesion, but at most so many pixels, are not trained on.")
     ] = 10,
     split_seed: Annotated[
         int, typer.Option(min=0, help="Decides which patient is for training, validation or test.")
@@ -119,7 +119,7 @@ def train(
     cohort: Annotated[Path, typer.Argument(help="What `fpgan prepare` wrote.")],
     output: Output,
     preset: Annotated[
-        str | None, typer.Option(help="demo, brain-mri or faces; brain-mri when nothing is given.")
+        str | None, typer.Option(help="demo or brain-mri, the default; faces is for attributes, from Python.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings, such as a run's config.yaml.")] = None,
     set_: Annotated[
@@ -213,15 +213,24 @@ def demo(
 
 def _show_only_undefined_metrics() -> None:
     """One plain line for a metric that is undefined; warnings meant for programmers need `--debug`."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            typer.echo(f"warning: {message}", err=True)
+        said.add(str(message))
+
     warnings.simplefilter("ignore")
-    warnings.simplefilter("once", UndefinedMetricWarning)
-    warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+    warnings.simplefilter("always", UndefinedMetricWarning)
+    warnings.showwarning = show
 
 
 def _explain(error: Exception) -> tuple[str, int]:
     """One line for the user, and the exit code: 2 when the command cannot start as given, 1 when its work failed."""
     if isinstance(error, (DataError, DeviceError, ModelError, TrainingError, UsageError)):
         return str(error), 2
+    if isinstance(error, NonFiniteLossError):
+        return str(error), 1
     if type(error).__name__ == "ValidationError":  # pydantic's, which takes too long to import for its name alone
         first = error.errors()[0]  # type: ignore[attr-defined]
         where = ".".join(str(part) for part in first["loc"])
@@ -239,7 +248,7 @@ def _screen(quiet: bool) -> Screen:
 
 def _parse_size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdigit() for part in parts):
+    if len(parts) not in (1, 2) or not all(part.isascii() and part.isdigit() for part in parts):
         raise UsageError(f"--size must be a number such as 128, or height and width such as 128x96, got {text!r}")
     return int(parts[0]), int(parts[-1])
 

@@ -24,8 +24,8 @@ class RunConfig(BaseModel):
     """Every setting of the training."""
     cohort: str | None = None
     """Folder of the cohort that was trained on."""
-    preparation: dict[str, Any] | None = None
-    """How that cohort's images were prepared."""
+    cohort_digest: str | None = None
+    """Says whether a cohort is that one: same patients, images, splits and preparation."""
 
 
 def preset_names() -> list[str]:
@@ -50,6 +50,8 @@ def load_config(*, preset: str | None = None, file: Path | None = None, override
             values = _parse(file.read_text(encoding="utf-8"), str(file))
         except OSError as error:
             raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{file}: is not a text file in UTF-8") from error
     for override in overrides:
         _apply(values, override)
     _refuse_unknown_keys(values, RunConfig, ())

@@ -37,7 +37,7 @@ def demo(
     Returns:
         What `metrics.json` of the evaluation holds.
     """
-    claim_output(output, existing, ours="brats")
+    claim_output(output, existing, command="demo")
     workers = min(4, os.cpu_count() or 1)
     brats, cohort, run = output / "brats", output / "cohort", output / "run"
 

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from anomaly_fpgan.atomic import write_atomically
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort, open_cohort
 from data_prep.errors import DataError
-from data_prep.labels import DOMAINS
+from data_prep.labels import encode_domains
 from evaluation.baselines import intensity_map
 from evaluation.froc import froc_curve, threshold_at_false_positives
 from evaluation.lesions import join_matches, match_slice
 from evaluation.overlap import best_dice
 from evaluation.scores import peak_hits, slice_scores
 from evaluation.translation import same_domain_l1
-from pipelines.inference import PatientMaps, map_patient, model_preparation
+from pipelines.inference import map_patient, model_preparation
 from pipelines.metrics import (
     SplitMaps,
     baseline_metrics,
@@ -30,6 +31,7 @@ from pipelines.metrics import (
     patient_metrics,
     patient_table,
     pixel_metrics,
+    report_metrics,
     slice_metrics,
 )
 from pipelines.output import Existing, claim_output
@@ -40,8 +42,8 @@ METRICS_FILE = "metrics.json"
 VALIDATION_FALSE_POSITIVES_PER_IMAGE = 0.5
 """The operating point for lesions: the highest sensitivity on validation patients with at most this many.
 
-The paper reports sensitivity at 1 a slice. Validation patients are few: a threshold that just keeps 1 on them would pass
-it on about every second set of new patients, so half of it is asked for.
+The paper reports sensitivity at 1 a slice. Validation patients are few: a threshold that just keeps 1 on them would
+pass it on about every second set of new patients, so half of it is asked for.
 """
 
 
@@ -62,63 +64,67 @@ def evaluate(
     cohort = open_cohort(cohort_path)
     if model_preparation(model, run) != cohort.settings.preparation:
         raise DataError("was prepared differently from the images the model was trained on", path=cohort_path)
+    if model.metadata.get("cohort_digest") != cohort.digest():
+        problem = "is not the cohort the model was trained on; its test patients may have been used for training"
+        raise DataError(problem, path=cohort_path)
     for name in ("validation", "test"):
         if cohort.split(name).empty:
             raise DataError(f"has no {name} patient; prepare three patients or more", path=cohort_path)
-    claim_output(output, existing, ours=METRICS_FILE)
-    splits = {name: _map_split(model, cohort, name, screen) for name in ("validation", "test")}
-    validation, test = splits["validation"], splits["test"]
-    validation_froc = froc_curve(join_matches(validation.matches))
-    threshold = threshold_at_false_positives(validation_froc, VALIDATION_FALSE_POSITIVES_PER_IMAGE)
-    pixel_threshold = best_dice(validation.anomaly, validation.masks, validation.foreground).threshold
-    patients = patient_table(test)
-    metrics = {
-        "slices": slice_metrics(test),
-        "patients": patient_metrics(patients),
-        "lesions": lesion_metrics(test, threshold),
-        "pixels": pixel_metrics(test, pixel_threshold),
-        "fixed_point": fixed_point_metrics(test),
-        "baselines": baseline_metrics(test, cohort.split("train")),
-    }
-    _write_json(output / METRICS_FILE, metrics)
-    slices = test.slices.assign(
-        score=slice_scores(test.anomaly),
-        peak_in_lesion=peak_hits(test.anomaly, test.masks),
-        brightest_pixel=slice_scores(test.intensity),
-        false_candidates=[int((m.false_scores >= threshold).sum()) for m in test.matches],
-        same_domain_l1=test.same_l1,
-    )
-    slices.to_csv(output / "slices.csv", index=False)
-    patients.to_csv(output / "patients.csv", index=False)
-    _lesion_table(test, threshold).to_csv(output / "lesions.csv", index=False)
-    write_evaluation_page(output, metrics, test=test, cohort=cohort, model=model)
+    claim_output(output, existing, command="evaluate", inputs=[run, cohort_path])
+    validation, test = (_map_split(model, cohort, name, screen) for name in ("validation", "test"))
+    with screen.progress("Measuring", 3) as show:
+        froc = froc_curve(join_matches(validation.matches))
+        threshold = threshold_at_false_positives(froc, VALIDATION_FALSE_POSITIVES_PER_IMAGE)
+        pixel_threshold = best_dice(validation.anomaly, validation.masks, validation.foreground).threshold
+        patients = patient_table(test, cohort.patients)
+        show(1, "")
+        metrics = {
+            "slices": slice_metrics(test),
+            "patients": patient_metrics(patients),
+            "lesions": lesion_metrics(test, threshold),
+            "pixels": pixel_metrics(test, pixel_threshold),
+            "fixed_point": fixed_point_metrics(test),
+            "baselines": baseline_metrics(test, cohort.split("train")),
+            "reports": report_metrics(test, patients, model.metadata["training"]),
+        }
+        show(2, "")
+        _slice_table(test, threshold).to_csv(output / "slices.csv", index=False)
+        patients.to_csv(output / "patients.csv", index=False)
+        _lesion_table(test, threshold).to_csv(output / "lesions.csv", index=False)
+        write_evaluation_page(output, metrics, test=test, cohort=cohort, model=model)
+        _write_json(output / METRICS_FILE, metrics)  # last, so that its presence says the evaluation is complete
+        show(3, "")
     return metrics
 
 
 def _map_split(model: FixedPointGAN, cohort: Cohort, name: str, screen: Screen) -> SplitMaps:
     slices = cohort.split(name).reset_index(drop=True)
-    maps: list[PatientMaps] = []
-    masks, same = [], []
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in ("foreground", "anomaly", "masks", "intensity", "same_l1")}
+    matches = []
     names = list(dict.fromkeys(slices["patient"]))
     with screen.progress(f"Translating {name}", len(names)) as show:
         for done, patient in enumerate(names, start=1):
-            maps.append(map_patient(model, cohort.images(patient)))
-            masks.append(np.asarray(cohort.masks(patient)))
-            domains = slices.loc[slices["patient"] == patient, "domains"]
-            labels = np.array([[domain == d for d in DOMAINS] for domain in domains], np.float32)
-            l1 = same_domain_l1(maps[-1].images, model.translate_labels(maps[-1].images, labels))
-            same.append(np.where(domains != "", l1, np.nan))
+            maps = map_patient(model, cohort.images(patient))
+            truth = np.asarray(cohort.masks(patient))
+            labels = encode_domains(slices.loc[slices["patient"] == patient, "domains"])
+            l1 = same_domain_l1(maps.images, model.translate_labels(maps.images, labels))
+            parts["foreground"].append(maps.foreground)
+            parts["anomaly"].append(maps.anomaly)
+            parts["masks"].append(truth)
+            parts["intensity"].append(intensity_map(maps.images))
+            parts["same_l1"].append(np.where(labels.any(axis=1), l1, np.nan))
+            matches += [match_slice(c, t) for c, t in zip(maps.candidates, truth, strict=True)]
             show(done, "")
-    truth = np.concatenate(masks)
-    candidates = [c for m in maps for c in m.candidates]
-    return SplitMaps(
-        slices=slices,
-        foreground=np.concatenate([m.foreground for m in maps]),
-        anomaly=np.concatenate([m.anomaly for m in maps]),
-        masks=truth,
-        intensity=np.concatenate([intensity_map(m.images) for m in maps]),
-        matches=[match_slice(c, t) for c, t in zip(candidates, truth, strict=True)],
-        same_l1=np.concatenate(same),
+    return SplitMaps(slices=slices, matches=matches, **{key: np.concatenate(part) for key, part in parts.items()})
+
+
+def _slice_table(split: SplitMaps, threshold: float) -> pd.DataFrame:
+    return split.slices.assign(
+        score=slice_scores(split.anomaly),
+        peak_in_lesion=peak_hits(split.anomaly, split.masks),
+        brightest_pixel=slice_scores(split.intensity),
+        false_candidates=[int((m.false_scores >= threshold).sum()) for m in split.matches],
+        same_domain_l1=split.same_l1,
     )
 
 
@@ -137,7 +143,8 @@ def _lesion_table(split: SplitMaps, threshold: float) -> pd.DataFrame:
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(_without_nan(values), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(_without_nan(values), indent=2) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _without_nan(value: Any) -> Any:

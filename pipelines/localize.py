@@ -54,7 +54,7 @@ class Localization:
     """Volumes (I, J, K) in RAS+ order on the patient's grid, and the lesions.
 
     `healthy` is (C, I, J, K) in the units of the source files, `difference` signed on the [0, 1] scale (positive:
-    brighter than healthy), `labels` uint8 or uint16 with the number of each lesion.
+    brighter than healthy), `labels` uint16 with the number of each lesion.
     """
 
     healthy: np.ndarray
@@ -78,7 +78,7 @@ def localize(
         return np.where(foreground, restore_volume(slices, prepared, volume, preparation), 0).astype(np.float32)
 
     difference = restore(maps.signed)
-    channel_changes = maps.images - maps.healthy
+    channel_changes = np.where(maps.foreground[:, None], maps.images - maps.healthy, 0)
     healthy = np.stack(
         [
             source - scale.restore_difference(restore(channel_changes[:, channel]))
@@ -92,29 +92,30 @@ def localize(
     anomaly = np.zeros(stack.shape, np.float32)
     anomaly[prepared.indices] = maps.anomaly
     components = find_components(stack, anomaly, min_size=0)
-    order = np.argsort(-components.peaks, kind="stable")
-    number_of = np.zeros(len(components) + 1, np.uint16)
-    number_of[1 + order] = np.arange(1, len(order) + 1)
-    on_slices = number_of[components.labels][prepared.indices]
-    labels = np.where(foreground, restore_volume(on_slices, prepared, volume, preparation, smooth=False), 0)
+    on_slices = components.labels.astype(np.uint16)[prepared.indices]
+    restored = np.where(foreground, restore_volume(on_slices, prepared, volume, preparation, smooth=False), 0)
+    labels = np.zeros_like(restored)
     axis = slice_axis_of(preparation.axis)
-    lesions = [
-        _describe(labels, number, volume, axis, difference, components.peaks[index], components.means[index])
-        for number, index in enumerate(order, start=1)
-        if (labels == number).any()  # a lesion smaller than a voxel of the source grid leaves no trace there
-    ]
+    lesions: list[Lesion] = []
+    for index in np.argsort(-components.peaks, kind="stable"):
+        inside = restored == index + 1
+        if inside.any():  # a lesion smaller than a voxel of the source grid leaves no trace there
+            number = len(lesions) + 1
+            labels[inside] = number
+            peak, mean = components.peaks[index], components.means[index]
+            lesions.append(_describe(inside, number, volume, axis, difference, peak, mean))
     return Localization(healthy=healthy.astype(np.float32), difference=difference, labels=labels, lesions=lesions)
 
 
 def _describe(
-    labels: np.ndarray, number: int, volume: Volume, axis: int, difference: np.ndarray, peak: float, mean: float
+    inside: np.ndarray, number: int, volume: Volume, axis: int, difference: np.ndarray, peak: float, mean: float
 ) -> Lesion:
-    voxels = np.argwhere(labels == number)
+    voxels = np.argwhere(inside)
     rotation, origin = volume.affine[:3, :3], volume.affine[:3, 3]
     right, anterior, superior = (round(float(value), 2) for value in rotation @ voxels.mean(axis=0) + origin)
     first, last = int(voxels[:, axis].min()), int(voxels[:, axis].max())
     if volume.source.is_flipped(axis):
-        size = labels.shape[axis]
+        size = inside.shape[axis]
         first, last = size - 1 - last, size - 1 - first
     return Lesion(
         number=number,
@@ -122,7 +123,7 @@ def _describe(
         volume_mm3=round(len(voxels) * abs(float(np.linalg.det(rotation))), 2),
         peak_anomaly=round(float(peak), 4),
         mean_anomaly=round(float(mean), 4),
-        brighter=bool(difference[labels == number].mean() > 0),
+        brighter=bool(difference[inside].mean() > 0),
         first_slice=first,
         last_slice=last,
     )

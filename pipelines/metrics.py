@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from evaluation.bootstrap import bootstrap_interval
 from evaluation.lesions import LesionMatches, join_matches
 from evaluation.overlap import best_dice, dice_score, pixel_average_precision
 from evaluation.roc import auc_score, position_matched_auc
-from evaluation.scores import patient_score, peak_hits, slice_scores
+from evaluation.scores import peak_hits, slice_scores
 from evaluation.translation import collateral_change
+from evaluation.undefined import undefined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,30 +60,18 @@ def slice_metrics(split: SplitMaps) -> dict[str, Any]:
         "auc_ci95": _interval(lambda i: auc_score(labels[i], scores[i]), patients),
         "auc_position_matched": matched.auc,
         "position_matched_pairs": matched.pairs,
-        "peak_hit": float(hits.mean()) if len(hits) else math.nan,
+        "peak_hit": _share(hits),
         "n_healthy": int((~labels).sum()),
         "n_diseased": int(labels.sum()),
     }
 
 
-def patient_table(split: SplitMaps) -> pd.DataFrame:
-    """One row a patient, most abnormal first; a patient's score is that of its most abnormal slice."""
-    rows = []
-    scores, domains = slice_scores(split.anomaly), split.slices["domains"]
-    for patient in dict.fromkeys(split.slices["patient"]):
-        own = (split.slices["patient"] == patient).to_numpy()
-        is_diseased = bool(split.diseased[own].any())
-        domain = DISEASED if is_diseased else HEALTHY if (domains[own] == HEALTHY).all() else ""
-        rows.append(
-            {
-                "patient": patient,
-                "domain": domain,
-                "score": patient_score(scores[own]),
-                "slices": int(own.sum()),
-                "diseased_slices": int(split.diseased[own].sum()),
-            }
-        )
-    return pd.DataFrame(rows).sort_values("score", ascending=False)
+def patient_table(split: SplitMaps, patients: pd.DataFrame) -> pd.DataFrame:
+    """One row a patient of `patients`, most abnormal first; its score is that of its most abnormal slice."""
+    own = split.slices.assign(score=slice_scores(split.anomaly), diseased=split.diseased).groupby("patient")
+    table = own.agg(score=("score", "max"), slices=("score", "size"), diseased_slices=("diseased", "sum")).reset_index()
+    table = patients[["patient", "domain"]].merge(table, on="patient")
+    return table.sort_values(["score", "patient"], ascending=[False, True], ignore_index=True)
 
 
 def patient_metrics(patients: pd.DataFrame) -> dict[str, Any]:
@@ -98,11 +87,12 @@ def patient_metrics(patients: pd.DataFrame) -> dict[str, Any]:
 
 
 def lesion_metrics(split: SplitMaps, threshold: float) -> dict[str, Any]:
-    """Lesions found by candidates with a peak of `threshold` or more."""
+    """Lesions found by candidates with a peak of `threshold` or more; undefined without a threshold."""
     matches = join_matches(split.matches)
+    known = not math.isnan(threshold)
     return {
-        "sensitivity": matches.sensitivity(threshold),
-        "false_positives_per_image": matches.false_positives_per_image(threshold),
+        "sensitivity": matches.sensitivity(threshold) if known else math.nan,
+        "false_positives_per_image": matches.false_positives_per_image(threshold) if known else math.nan,
         "threshold": threshold,
         "threshold_source": "validation",
         "n_lesions": len(matches.detection_scores),
@@ -113,7 +103,9 @@ def fixed_point_metrics(split: SplitMaps) -> dict[str, Any]:
     """What translation changes that it should not: [0, 1] intensity, smaller is better."""
     diseased = split.diseased
     return {
-        "same_domain_l1": float(np.nanmean(split.same_l1)) if split.labeled.any() else math.nan,
+        "same_domain_l1": float(np.nanmean(split.same_l1))
+        if split.labeled.any()
+        else undefined("same-domain L1", "no slice is healthy or diseased"),
         "collateral_change": collateral_change(
             split.anomaly[diseased], split.masks[diseased], split.foreground[diseased]
         ),
@@ -141,14 +133,34 @@ def baseline_metrics(test: SplitMaps, train: pd.DataFrame) -> dict[str, Any]:
         "intensity": {
             "slices": {
                 "auc": auc_score(labels, slice_scores(test.intensity)[kept]),
-                "peak_hit": float(peak_hits(test.intensity, test.masks)[test.diseased].mean())
-                if test.diseased.any()
-                else math.nan,
+                "peak_hit": _share(peak_hits(test.intensity, test.masks)[test.diseased]),
             },
             "pixels": {"average_precision": pixel_average_precision(test.intensity, test.masks, test.foreground)},
         },
         "slice_position": {"slices": {"auc": auc_score(labels, table.score(heights))}},
     }
+
+
+def report_metrics(split: SplitMaps, patients: pd.DataFrame, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """How often reports are right at the two thresholds that travel with the model, `chosen` at its validation."""
+    candidate, patient = (float(chosen.get(name, math.nan)) for name in ("threshold", "patient_threshold"))
+    matches = join_matches(split.matches)
+    abnormal = (patients["score"] >= patient).to_numpy()
+    domains = patients["domain"].to_numpy()
+    if math.isnan(candidate):
+        return {"candidate_threshold": math.nan, "patient_threshold": math.nan}
+    return {
+        "candidate_threshold": candidate,
+        "lesion_sensitivity": matches.sensitivity(candidate),
+        "false_positives_per_image": matches.false_positives_per_image(candidate),
+        "patient_threshold": patient,
+        "patient_sensitivity": _share(abnormal[domains == DISEASED]),
+        "patient_specificity": _share(~abnormal[domains == HEALTHY]),
+    }
+
+
+def _share(cases: np.ndarray) -> float:
+    return float(cases.mean()) if len(cases) else undefined("a share", "there is no case to count")
 
 
 def _interval(statistic: Callable[[np.ndarray], float], patients: np.ndarray) -> list[float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
+from data_prep.layouts import OUTPUT_MARKER
 from pipelines.errors import UsageError
 
 
@@ -24,26 +26,37 @@ def existing_policy(*, overwrite: bool, resume: bool = False) -> Existing:
     return Existing.OVERWRITE if overwrite else Existing.RESUME if resume else Existing.REFUSE
 
 
-def claim_output(output: Path, existing: Existing, *, ours: str, can_resume: bool = False) -> None:
-    """Make `output` ready to be written to.
+def claim_output(
+    output: Path, existing: Existing, *, command: str, inputs: Sequence[Path] = (), can_resume: bool = False
+) -> None:
+    """Make `output` ready to be written to, and mark it as this command's.
 
     Args:
         output: a folder; absent or empty is always fine.
-        existing: what to do when it holds something.
-        ours: a file or folder name that tells an earlier output of this command from a user's own folder; nothing
-            else is ever deleted.
+        existing: what to do when it holds something. Only a folder that the same command marked is ever gone on with,
+            or emptied.
+        command: name of the command.
+        inputs: what the command reads; none of it may lie in a folder that is not empty.
         can_resume: whether the command knows `--resume`, for the message.
     """
     if output.is_file():
         raise UsageError(f"{output}: is a file; give a folder")
-    if not output.is_dir() or not any(output.iterdir()):
-        output.mkdir(parents=True, exist_ok=True)
-        return
+    if output.is_dir() and any(output.iterdir()):
+        _check_reuse(output, existing, command, inputs, can_resume)
+        if existing is Existing.OVERWRITE:
+            for child in output.iterdir():
+                shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+    output.mkdir(parents=True, exist_ok=True)
+    (output / OUTPUT_MARKER).write_text(f"{command}\n", encoding="utf-8")
+
+
+def _check_reuse(output: Path, existing: Existing, command: str, inputs: Sequence[Path], can_resume: bool) -> None:
     if existing is Existing.REFUSE:
         choices = "`--overwrite` to replace it or `--resume` to go on" if can_resume else "`--overwrite` to replace it"
         raise UsageError(f"{output}: already exists; give {choices}")
-    if existing is Existing.OVERWRITE:
-        if not (output / ours).exists():
-            raise UsageError(f"{output}: holds no {ours}, so this command did not write it; give another folder")
-        shutil.rmtree(output)
-        output.mkdir(parents=True)
+    marker = output / OUTPUT_MARKER
+    if not marker.is_file() or marker.read_text(encoding="utf-8").strip() != command:
+        raise UsageError(f"{output}: was not written by `fpgan {command}`; give another folder")
+    for path in inputs:
+        if path.resolve().is_relative_to(output.resolve()):
+            raise UsageError(f"{output}: holds {path}, which the command reads; give another folder")

@@ -37,13 +37,14 @@ def prepare(
     """Prepare every patient below `source`. One that cannot be used lands in `failures.csv`; the others go on.
 
     Raises:
-        DataError: when `source` holds no patient at all.
+        DataError: when `source` holds no patient at all, or `output` a cohort of other settings.
         UsageError: when `output` exists and `existing` does not allow it.
     """
     cases, failures = find_brats_cases(source, settings.preparation.channels)
-    claim_output(output, existing, ours="records", can_resume=True)
-    start_cohort(output)
+    claim_output(output, existing, command="prepare", inputs=[source], can_resume=True)
+    start_cohort(output, settings)
     work = partial(write_patient, settings=settings, output=output)
+    usable = []
     with screen.progress("Preparing", len(cases)) as show:
         for done, (case, outcome) in enumerate(for_each(work, cases, workers=workers), start=1):
             if isinstance(outcome, DataError):
@@ -51,10 +52,10 @@ def prepare(
                 screen.warn(f"left out {case.patient}: {outcome}")
             elif isinstance(outcome, Exception):
                 raise outcome
+            else:
+                usable.append(case.patient)
             show(done, "")
     failures.sort(key=lambda failure: failure.patient)
-    unusable = {failure.patient for failure in failures}
-    usable = [case.patient for case in cases if case.patient not in unusable]
     if not usable:
         write_failures(output / "failures.csv", failures)
         screen.warn("no patient could be used")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from anomaly_fpgan.errors import ModelError
-from anomaly_fpgan.model import FixedPointGAN
+from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from data_prep.case import Case, Failure
 from data_prep.cohort_writer import write_failures
 from data_prep.errors import DataError
@@ -59,40 +60,40 @@ def report(
 
     Raises:
         ModelError: when the run has no usable model, or one without an operating point.
-        DataError: when an input does not exist or no input holds a patient.
+        DataError: when no input holds a patient.
         UsageError: when `output` exists and `existing` does not allow it.
     """
     model = FixedPointGAN.load(run)
     preparation = model_preparation(model, run)
     operating_point = read_operating_point(model, run)
-    folders = [folder for path in inputs for folder in _patient_folders(path)]
-    claim_output(output, existing, ours=INDEX_FILE, can_resume=True)
+    folders, failures = _find_patients(inputs)
+    claim_output(output, existing, command="report", inputs=inputs, can_resume=True)
+    digest = _sha256(run / MODEL_FILE if run.is_dir() else run)
+    if not (output / INDEX_FILE).is_file():
+        _write_index(output, [], [])
     reports: dict[str, dict[str, Any]] = {}
-    failures: list[Failure] = []
-    _write_index(output, [], [])
     with screen.progress("Reporting", len(folders)) as show:
         for done, folder in enumerate(folders, start=1):
             name = folder.resolve().name
             try:
                 if name in reports:
                     raise DataError("a patient of this name was reported already; rename the folder", path=folder)
-                finished = output / name / REPORT_FILE
-                if finished.is_file():
-                    reports[name] = json.loads(finished.read_text(encoding="utf-8"))
-                else:
-                    case = brats_case(folder, preparation.channels)
-                    reports[name] = report_patient(model, case, output, run=run, operating_point=operating_point)
+                case = brats_case(folder, preparation.channels, with_mask=False)
+                reports[name] = _finished_report(output / name, case, digest) or report_patient(
+                    model, case, output, run=run, digest=digest, operating_point=operating_point
+                )
             except DataError as error:
                 failures.append(Failure(patient=name, reason=str(error)))
-                screen.warn(f"left out {name}: {error}")
             show(done, name)
+    for failure in failures:
+        screen.warn(f"left out {failure.patient}: {failure.reason}")
     ordered = sorted(reports.values(), key=lambda entry: (-entry["score"], entry["patient"]))
     _write_index(output, ordered, failures)
     return ReportResult(reports=ordered, failures=failures)
 
 
 def report_patient(
-    model: FixedPointGAN, case: Case, output: Path, *, run: Path, operating_point: OperatingPoint
+    model: FixedPointGAN, case: Case, output: Path, *, run: Path, digest: str, operating_point: OperatingPoint
 ) -> dict[str, Any]:
     """Write one patient's folder below `output`, whole or not at all, and return what its `report.json` holds.
 
@@ -122,7 +123,7 @@ def report_patient(
         },
         "warnings": _warnings(volume, prepared),
         "preparation": preparation.model_dump(mode="json"),
-        "model": {"run": run.name, **model.metadata["training"]},
+        "model": {"run": run.resolve().name, "sha256": digest, **model.metadata["training"]},
         "versions": {name: version(name) for name in ("fpgan", "torch", "monai", "nibabel")},
     }
     picture, thumbnail = draw_patient(volume, prepared, found, maps.scores, preparation)
@@ -134,7 +135,8 @@ def report_patient(
     (folder / "preview.png").write_bytes(thumbnail)
     (folder / "report.html").write_text(render_patient_page(summary, picture, files), encoding="utf-8")
     (folder / REPORT_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(output / case.patient, ignore_errors=True)
+    if (output / case.patient / REPORT_FILE).is_file():  # an outdated report of this command, and nothing else
+        shutil.rmtree(output / case.patient)
     folder.replace(output / case.patient)
     return summary
 
@@ -144,11 +146,36 @@ def _write_index(output: Path, reports: Sequence[dict[str, Any]], failures: list
     (output / INDEX_FILE).write_text(render_index(reports, failures), encoding="utf-8")
 
 
-def _patient_folders(path: Path) -> Iterator[Path]:
-    folders = list(brats_patient_folders(path))
+def _find_patients(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
+    folders, failures = [], []
+    for path in inputs:
+        try:
+            below = list(brats_patient_folders(path))
+            if not below:
+                raise DataError("holds no patient; expected files such as <id>_flair.nii.gz", path=path)
+            folders += below
+        except DataError as error:
+            failures.append(Failure(patient=path.name, reason=str(error)))
     if not folders:
-        raise DataError("holds no patient; expected files such as <id>_flair.nii.gz", path=path)
-    yield from folders
+        raise DataError(failures[0].reason)
+    return folders, failures
+
+
+def _finished_report(folder: Path, case: Case, digest: str) -> dict[str, Any] | None:
+    """An earlier report on the same files by the same model; None when there is none."""
+    path = folder / REPORT_FILE
+    if not path.is_file():
+        return None
+    report = json.loads(path.read_text(encoding="utf-8"))
+    files = {file.name: _sha256(file) for file in case.files}
+    return report if (report["model"]["sha256"], report["source"]["sha256"]) == (digest, files) else None
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", path=path) from error
 
 
 def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
@@ -181,7 +208,7 @@ def _warnings(volume: Volume, prepared: PreparedSlices) -> list[str]:
 
 def _write_volumes(folder: Path, volume: Volume, found: Localization, preparation: Preparation) -> list[str]:
     source = volume.source
-    names = ["healthy"] if len(preparation.channels) == 1 else [f"healthy_{name}" for name in preparation.channels]
+    names = ["healthy"] if len(preparation.channels) == 1 else [f"{name}_healthy" for name in preparation.channels]
     arrays = dict(zip(names, found.healthy, strict=True)) | {"difference": found.difference, "lesions": found.labels}
     for name, array in arrays.items():
         write_nifti(folder / f"{name}.nii.gz", source.from_ras(array), source.affine, source=source)

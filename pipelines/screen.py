@@ -52,10 +52,6 @@ class Screen:
         """The closing line of a command."""
         self.say(f"Done in {_duration(time.monotonic() - self._started)}. Output: {output}")
 
-    def restart(self) -> Screen:
-        """A screen of the same kind with its clock at zero, for a command within a command."""
-        return Screen(quiet=self.quiet)
-
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)

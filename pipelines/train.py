@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from anomaly_fpgan.atomic import write_atomically
+from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.model import FixedPointGAN
-from anomaly_fpgan.training.device import choose_device
 from anomaly_fpgan.training.milestones import CHECKPOINT_FILE, Validate
 from anomaly_fpgan.training.run import check_labels
 from anomaly_fpgan.training.run import train as train_model
 from data_prep.cohort import Cohort, CohortDataset, open_cohort
 from data_prep.labels import DISEASED, DOMAINS
 from evaluation.difference import difference_map
-from evaluation.roc import auc_score, position_matched_auc, youden_threshold
+from evaluation.roc import auc_score, operating_threshold, position_matched_auc
 from evaluation.scores import patient_score, slice_scores
 from evaluation.translation import same_domain_l1
 from pipelines.config import RunConfig, dump_config, load_config
@@ -53,21 +54,20 @@ def train(
     dataset = CohortDataset(cohort, "train")
     _check_domains(config)
     check_labels(dataset, config.training.domains)
-    claim_output(output, existing, ours=CONFIG_FILE, can_resume=True)
-    preparation = cohort.settings.preparation.model_dump(mode="json")
+    device = choose_device(config.training.device)
+    claim_output(output, existing, command="train", inputs=[cohort_path], can_resume=True)
     if existing is Existing.RESUME and (output / CONFIG_FILE).is_file():
         config = load_config(file=output / CONFIG_FILE)
-        if config.preparation != preparation:
-            raise UsageError(f"{cohort_path}: was prepared differently from the cohort this run began with")
+        if config.cohort_digest != cohort.digest():
+            raise UsageError(f"{cohort_path}: is not the cohort that this run began with")
     else:
-        config = config.model_copy(update={"cohort": str(cohort_path), "preparation": preparation})
-        (output / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
-    (output / "environment.json").write_text(json.dumps(_environment(config), indent=2), encoding="utf-8")
+        config = config.model_copy(update={"cohort": str(cohort_path), "cohort_digest": cohort.digest()})
+        _write(output / CONFIG_FILE, dump_config(config))
+        _write(output / "environment.json", json.dumps(_environment(device), indent=2))
     resume = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
     settings = config.training
     screen.say(
-        f"  {len(dataset)} training slices, {settings.iterations} iterations of {settings.batch_size} images, "
-        f"{choose_device(settings.device)}"
+        f"  {len(dataset)} training slices, {settings.iterations} iterations of {settings.batch_size} images, {device}"
     )
     state = ""
 
@@ -83,7 +83,10 @@ def train(
             output=output,
             validate=validation_on(cohort, screen),
             choose_by="auc",
-            metadata={"preparation": preparation},
+            metadata={
+                "preparation": cohort.settings.preparation.model_dump(mode="json"),
+                "cohort_digest": config.cohort_digest,
+            },
             resume=resume,
             on_iteration=lambda iteration, terms: show(iteration, state),
             on_validation=validated,
@@ -101,36 +104,30 @@ def validation_on(cohort: Cohort, screen: Screen) -> Validate | None:
         return None
     images = np.stack([dataset[index][0] for index in range(len(dataset))])
     heights, patients = dataset.rows["height"].to_numpy(), dataset.rows["patient"].to_numpy()
+    domain_of = dict(zip(cohort.patients["patient"], cohort.patients["domain"], strict=True))
+    known = [name for name in np.unique(patients) if domain_of[name]]
+    patient_diseased = np.array([domain_of[name] == DISEASED for name in known])
 
     def validate(model: FixedPointGAN) -> Mapping[str, float]:
         scores = slice_scores(difference_map(images, model.translate(images, "healthy")))
         same = model.translate_labels(images, dataset.domains)
-        threshold = _operating_point(diseased, scores)
+        threshold = patient_threshold = operating_threshold(diseased, scores)
+        if patient_diseased.any() and not patient_diseased.all():
+            patient_scores = np.array([patient_score(scores[patients == name]) for name in known])
+            patient_threshold = operating_threshold(patient_diseased, patient_scores)
         return {
             "auc": auc_score(diseased, scores),
             "auc_position_matched": position_matched_auc(diseased, scores, heights).auc,
             "same_domain_l1": float(same_domain_l1(images, same).mean()),
             "threshold": threshold,
-            "patient_threshold": _patient_operating_point(patients, diseased, scores, threshold),
+            "patient_threshold": patient_threshold,
         }
 
     return validate
 
 
-def _operating_point(diseased: np.ndarray, scores: np.ndarray) -> float:
-    """The Youden threshold, moved half-way to the next lower score: no reason to favor the upper end of the gap."""
-    threshold = youden_threshold(diseased, scores)
-    below = scores[scores < threshold]
-    return float((threshold + below.max()) / 2) if len(below) else threshold
-
-
-def _patient_operating_point(patients: np.ndarray, diseased: np.ndarray, scores: np.ndarray, threshold: float) -> float:
-    """The same over patients, each scored by its most abnormal slice; without both kinds, that of slices."""
-    names = np.unique(patients)
-    labels = np.array([diseased[patients == name].any() for name in names])
-    if labels.all() or not labels.any():
-        return threshold
-    return _operating_point(labels, np.array([patient_score(scores[patients == name]) for name in names]))
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _check_domains(config: RunConfig) -> None:
@@ -139,9 +136,8 @@ def _check_domains(config: RunConfig) -> None:
         raise UsageError(f"the settings ask for the domains {', '.join(wanted)}; the cohort has {', '.join(DOMAINS)}")
 
 
-def _environment(config: RunConfig) -> dict[str, object]:
+def _environment(device: torch.device) -> dict[str, object]:
     names = ("fpgan", "torch", "monai", "pytorch-ignite", "numpy")
-    device = choose_device(config.training.device)
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),

@@ -1,30 +1,17 @@
-"""Files of a run: written whole or not at all, read without executing anything in them."""
+"""The checkpoint of a run: written whole or not at all, read without executing anything in it."""
 
 from __future__ import annotations
 
-import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from anomaly_fpgan.atomic import write_atomically
 from anomaly_fpgan.errors import ModelError
 
 CHECKPOINT_FORMAT = 1
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file, flush it to disk, then give it its name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -1,32 +1,18 @@
-"""Settings of networks, losses and training: frozen, and wrong values are refused with the field's name."""
+"""Settings of losses and training: frozen, and wrong values are refused with the field's name."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from anomaly_fpgan.device import Precision
 from anomaly_fpgan.domains import DomainScheme
-from anomaly_fpgan.translate import OutputRule
+from anomaly_fpgan.networks.config import NetworkConfig
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NetworkConfig(_Settings):
-    """Size of the networks. The defaults are the paper's."""
-
-    generator_width: int = Field(default=64, ge=1)
-    """Features of the generator's first layer."""
-    residual_blocks: int = Field(default=6, ge=0)
-    """Residual blocks of the generator."""
-    discriminator_width: int = Field(default=64, ge=1)
-    """Features of the discriminator's first layer."""
-    discriminator_depth: int = Field(default=6, ge=1)
-    """Halvings of the resolution in the discriminator."""
-    output_rule: OutputRule = "additive"
-    """How the delta meets the image; see `anomaly_fpgan.translate`."""
 
 
 class LossWeights(_Settings):
@@ -75,7 +61,7 @@ class TrainingConfig(_Settings):
     """Iterations averaged into one row of `history.csv`."""
     seed: int = Field(default=0, ge=0)
     """Every random draw follows from it."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """`auto` takes bfloat16 where the hardware computes in it."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, …"""

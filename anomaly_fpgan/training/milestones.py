@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from PIL import Image
 from torch import Tensor
 
-from anomaly_fpgan.errors import TrainingError
+from anomaly_fpgan.errors import NonFiniteLossError
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from anomaly_fpgan.training.batches import BalancedBatches
 from anomaly_fpgan.training.checkpoint import save_checkpoint, write_atomically
@@ -32,7 +32,7 @@ OnValidation = Callable[[int, Mapping[str, float]], None]
 class Milestones:
     """A handler that averages loss terms into rows and, at every milestone, validates and writes the run's files.
 
-    Rows and checkpoint are written together: after a kill, both say the same.
+    A resumed run forgets rows that are newer than its checkpoint, so both say the same.
     """
 
     def __init__(
@@ -87,13 +87,14 @@ class Milestones:
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         broken = [name for name, value in means.items() if not math.isfinite(value)]
         if broken:
-            raise TrainingError(
+            raise NonFiniteLossError(
                 f"the loss term {broken[0]} became non-finite before iteration {iteration}; "
-                "train again with a lower `learning_rate`; the model of the last validation is kept"
+                "train again with a lower `learning_rate`"
             )
         self.rows.append({"iteration": iteration, "learning_rate": learning_rate, **means})
         self._sums.clear()
         self._counts.clear()
+        write_atomically(self.output / HISTORY_FILE, self._write_history)
 
     def _reach_milestone(self, trainer: FixedPointTrainer) -> None:
         model = trainer.averaged_model(self.metadata)
@@ -104,7 +105,8 @@ class Milestones:
             self.on_validation(iteration, numbers)
         # Without validation the latest model is the best guess; with it, a tie goes to the longer training.
         score = numbers[self.choose_by] if numbers else math.inf
-        if not score < self.best_score:
+        score = -math.inf if math.isnan(score) else score
+        if score >= self.best_score:
             self.best_score = score
             model.metadata = {**self.metadata, "training": {"iteration": iteration, **numbers}}
             model.save(self.output / MODEL_FILE)

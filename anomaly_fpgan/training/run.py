@@ -51,7 +51,8 @@ def train(
         The model that was kept.
 
     Raises:
-        TrainingError: when a domain has no image, or the losses became non-finite.
+        TrainingError: when a domain has no image.
+        NonFiniteLossError: when the losses became NaN or infinite.
         ModelError: when there is nothing to resume, or the checkpoint belongs to another configuration.
     """
     output = Path(output)

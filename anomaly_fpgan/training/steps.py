@@ -75,7 +75,7 @@ def generator_step(adversaries: Adversaries, batch: Batch) -> dict[str, Tensor]:
         scores, logits = adversaries.critic(fakes)
         d_src_same, d_src_cross = scores.float().tensor_split(2)
         logits_same, logits_cross = logits.tensor_split(2)
-        adversarial = -(d_src_same.mean() + d_src_cross.mean())
+        adversarial = losses.adversarial_fake(d_src_same, d_src_cross)
         domain = losses.domain_fake(logits_same, batch.c_x, logits_cross, batch.c_y, exclusive=adversaries.exclusive)
         terms = {
             "domain_fake": domain,

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from anomaly_fpgan.device import autocast, choose_device
 from anomaly_fpgan.model import FixedPointGAN, build_translator
 from anomaly_fpgan.networks.discriminator import Discriminator
 from anomaly_fpgan.training.batches import BalancedBatches, step_generator
 from anomaly_fpgan.training.config import TrainingConfig
-from anomaly_fpgan.training.device import autocast, choose_device
 from anomaly_fpgan.training.steps import Adversaries, Batch, critic_step, generator_step
 from anomaly_fpgan.translate import to_network_range
 
@@ -108,7 +108,13 @@ class FixedPointTrainer(Trainer):
 
     def averaged_model(self, metadata: dict[str, Any]) -> FixedPointGAN:
         """A model with a copy of the averaged weights."""
-        model = FixedPointGAN(self.image_shape, self.config.domains, self.config.networks, metadata=metadata)
+        model = FixedPointGAN(
+            self.image_shape,
+            self.config.domains,
+            self.config.networks,
+            precision=self.config.precision,
+            metadata=metadata,
+        )
         model.translator.load_state_dict(self.averaged.module.state_dict())
         model.translator.to(self.state.device)
         return model

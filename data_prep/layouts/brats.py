@@ -8,10 +8,10 @@ from pathlib import Path
 
 from data_prep.case import Case, Failure
 from data_prep.errors import DataError
+from data_prep.layouts import OUTPUT_MARKER
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 MASK = "seg"
-_SUFFIXES = (".nii.gz", ".nii")
 
 
 def find_brats_cases(root: Path, channels: tuple[str, ...]) -> tuple[list[Case], list[Failure]]:
@@ -43,7 +43,10 @@ def find_brats_cases(root: Path, channels: tuple[str, ...]) -> tuple[list[Case],
 
 
 def brats_patient_folders(root: Path) -> Iterator[Path]:
-    """Folders at or below `root` that hold at least one BraTS file, in order of their names.
+    """Folders at or below `root` that hold a BraTS file, in order of their names.
+
+    A folder at the end of a branch that is empty or holds NIfTI files of other names is one, too: somebody meant it to
+    be a patient, and `brats_case` says what is missing.
 
     Raises:
         DataError: when `root` is not an existing folder.
@@ -54,35 +57,39 @@ def brats_patient_folders(root: Path) -> Iterator[Path]:
     seen = set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back, or twice to the same place
+        if real in seen or OUTPUT_MARKER in files:  # a link back, twice to the same place, or our own results
             below.clear()
             continue
         seen.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if any(_modality(name) for name in files):
+        is_misnamed = folder != os.fspath(root) and not below and (not files or any(map(_is_nifti, files)))
+        if any(_modality(name) for name in files) or is_misnamed:
             yield Path(folder)
 
 
-def brats_case(folder: Path, channels: tuple[str, ...]) -> Case:
-    """The files of one patient folder; the mask may be absent.
+def brats_case(folder: Path, channels: tuple[str, ...], *, with_mask: bool = True) -> Case:
+    """The files of one patient folder; the mask may be absent, and is not looked for without `with_mask`.
 
     Raises:
-        DataError: when a channel is missing or there twice.
+        DataError: when a file that is needed is missing or there twice.
     """
     _check_channels(channels)
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        modality = _modality(file.name)
-        if modality is None:
-            continue
-        if modality in found:
-            raise DataError(f"two files are its {modality}: {found[modality].name} and {file.name}", path=folder)
-        found[modality] = file
+        found.setdefault(_modality(file.name) or "", []).append(file)
     missing = [channel for channel in channels if channel not in found]
     if missing:
         present = ", ".join(m for m in MODALITIES if m in found) or "none"
         raise DataError(f"no {' and no '.join(missing)} file; modalities found: {present}", path=folder)
-    return Case(patient=folder.resolve().name, images={c: found[c] for c in channels}, mask=found.get(MASK))
+    needed = (*channels, MASK) if with_mask and MASK in found else channels
+    for kind in needed:
+        if len(found[kind]) > 1:
+            raise DataError(f"two files are its {kind}: {found[kind][0].name} and {found[kind][1].name}", path=folder)
+    return Case(
+        patient=folder.resolve().name,
+        images={channel: found[channel][0] for channel in channels},
+        mask=found[MASK][0] if MASK in needed else None,
+    )
 
 
 def _check_channels(channels: tuple[str, ...]) -> None:
@@ -93,10 +100,11 @@ def _check_channels(channels: tuple[str, ...]) -> None:
 
 def _modality(name: str) -> str | None:
     """`flair` for `<anything>_flair.nii.gz`; None for files that are none of a BraTS patient's."""
-    if name.startswith("."):
+    if not _is_nifti(name):
         return None
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix):
-            _, separator, modality = name.removesuffix(suffix).lower().rpartition("_")
-            return modality if separator and modality in (*MODALITIES, MASK) else None
-    return None
+    _, separator, modality = name.lower().removesuffix(".gz").removesuffix(".nii").rpartition("_")
+    return modality if separator and modality in (*MODALITIES, MASK) else None
+
+
+def _is_nifti(name: str) -> bool:
+    return name.endswith((".nii", ".nii.gz")) and not name.startswith(".")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +10,7 @@ import numpy as np
 from isal import igzip
 from isal.igzip_lib import IsalError
 
+from data_prep.atomic import write_atomically
 from data_prep.errors import DataError
 from data_prep.volume import SourceGrid, Volume
 
@@ -57,12 +57,8 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray, *, source: So
         image.header.set_xyzt_units("mm")
         image.set_qform(affine, 1)
         image.set_sform(affine, 1)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(igzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    packed = igzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
+    write_atomically(path, lambda temporary: temporary.write_bytes(packed))
 
 
 def _read_bytes(path: Path) -> bytes:

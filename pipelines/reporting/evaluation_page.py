@@ -53,7 +53,7 @@ def _draw_curves(metrics: Mapping[str, Any], test: SplitMaps) -> bytes:
                 (
                     slice_scores(test.intensity),
                     "brightest pixel",
-                    figures.BASELINE_COLORS[0],
+                    figures.BASELINE_COLOR,
                     metrics["baselines"]["intensity"]["slices"]["auc"],
                 ),
             ):

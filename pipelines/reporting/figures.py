@@ -6,7 +6,6 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -19,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 MODEL_COLOR = "#0b5cad"
-BASELINE_COLORS = ("#8a8a8a", "#c9a227")
+BASELINE_COLOR = "#8a8a8a"
 CANDIDATE_COLOR = "#e8590c"
 TRUTH_COLOR = "#0ca678"
 DIFFERENCE_COLORS = "RdBu_r"
@@ -61,11 +60,6 @@ def to_png(canvas: Figure, *, dpi: int = 110) -> bytes:
 def data_uri(png: bytes) -> str:
     """A PNG as a URI that a self-contained page can show."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
-def read_data_uri(path: Path) -> str:
-    """A PNG file as a URI."""
-    return data_uri(path.read_bytes())
 
 
 def show_slice(axes: Axes, image: np.ndarray, *, title: str = "", aspect: float = 1.0) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anomaly_fpgan.training.config import NetworkConfig, TrainingConfig
+from anomaly_fpgan.networks.config import NetworkConfig
+from anomaly_fpgan.training.config import TrainingConfig
 
 
 class Blobs:

@@ -22,6 +22,11 @@ def test_adversarial_counts_the_real_score_once_for_each_fake() -> None:
     assert value.item() == pytest.approx(4.5)
 
 
+def test_the_generator_wants_high_scores_for_both_fakes() -> None:
+    # −(1 + 3) / 2 − (0 + 1) / 2 = −2.5
+    assert losses.adversarial_fake(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0])).item() == pytest.approx(-2.5)
+
+
 def test_adversarial_does_not_see_a_constant_added_to_all_scores() -> None:
     x, same, cross = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     shifted = losses.adversarial(x + 7, same + 7, cross + 7)

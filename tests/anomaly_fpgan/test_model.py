@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from anomaly_fpgan import FixedPointGAN
+from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import DeviceError, ModelError
-from anomaly_fpgan.training.config import NetworkConfig
-from anomaly_fpgan.training.device import choose_device
+from anomaly_fpgan.networks.config import NetworkConfig
 
 DOMAINS = DomainScheme(names=("healthy", "diseased"))
 NETWORKS = NetworkConfig(generator_width=4, residual_blocks=1)
@@ -22,7 +22,9 @@ NETWORKS = NetworkConfig(generator_width=4, residual_blocks=1)
 @pytest.fixture
 def model() -> FixedPointGAN:
     torch.manual_seed(0)
-    return FixedPointGAN((1, 32, 32), DOMAINS, NETWORKS, metadata={"preparation": {"size": [32, 32]}})
+    return FixedPointGAN(
+        (1, 32, 32), DOMAINS, NETWORKS, precision="float32", metadata={"preparation": {"size": [32, 32]}}
+    )
 
 
 def test_a_saved_model_translates_as_before(model: FixedPointGAN, tmp_path: Path) -> None:
@@ -35,11 +37,11 @@ def test_a_saved_model_translates_as_before(model: FixedPointGAN, tmp_path: Path
 
 def test_translations_lie_in_0_to_1_and_do_not_depend_on_the_batch(model: FixedPointGAN) -> None:
     images = np.random.default_rng(0).random((5, 1, 32, 32), np.float32)
-    translated = model.translate(images, "diseased", precision="float32")
+    translated = model.translate(images, "diseased")
     assert translated.dtype == np.float32
     assert translated.min() >= 0
     assert translated.max() <= 1
-    one_by_one = model.translate(images, "diseased", batch_size=1, precision="float32")
+    one_by_one = model.translate(images, "diseased", batch_size=1)
     np.testing.assert_allclose(translated, one_by_one, atol=1e-5)
 
 

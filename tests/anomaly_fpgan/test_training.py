@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from ignite.engine import Events
 
 from anomaly_fpgan import losses
-from anomaly_fpgan.errors import ModelError, TrainingError
+from anomaly_fpgan.errors import ModelError, NonFiniteLossError, TrainingError
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.batches import BalancedBatches, step_generator
 from anomaly_fpgan.training.checkpoint import load_checkpoint
@@ -143,6 +144,15 @@ def test_validation_chooses_the_model_that_is_kept(blobs: Any, tiny_config: Trai
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["0000004.png", "0000008.png"]
 
 
+def test_an_undefined_validation_score_replaces_no_model(
+    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    scores = iter([0.9, math.nan, 0.5, 0.8])
+    config = tiny_config.model_copy(update={"validate_every": 2})
+    model = train(blobs, config, output=tmp_path, validate=lambda model: {"auc": next(scores)})
+    assert model.metadata["training"]["iteration"] == 2
+
+
 def test_without_validation_the_last_model_is_kept(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
     assert train(blobs, tiny_config, output=tmp_path).metadata["training"]["iteration"] == 8
 
@@ -160,7 +170,7 @@ def test_non_finite_losses_stop_the_run_and_keep_the_checkpoint(
         if iteration == 5:
             blobs.images[:] = np.nan
 
-    with pytest.raises(TrainingError, match=r"became non-finite before iteration 6.*learning_rate"):
+    with pytest.raises(NonFiniteLossError, match=r"became non-finite before iteration 6.*learning_rate"):
         train(blobs, tiny_config, output=tmp_path, on_iteration=poison)
     assert load_checkpoint(tmp_path / "last.ckpt")["iteration"] == 4
 

@@ -115,7 +115,7 @@ def write_cohort() -> Callable[..., Path]:
     """`write_cohort(output, cases, settings)` prepares all cases and finishes the cohort."""
 
     def write(output: Path, cases: list[Case], settings: CohortSettings) -> Path:
-        start_cohort(output)
+        start_cohort(output, settings)
         for case in cases:
             write_patient(case, settings, output)
         finish_cohort(output, [case.patient for case in cases], [], settings)

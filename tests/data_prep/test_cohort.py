@@ -63,7 +63,7 @@ def test_the_same_sources_give_the_same_cohort(
 
 
 def test_failures_are_listed(tmp_path: Path, cases: list[Case], settings: CohortSettings) -> None:
-    start_cohort(tmp_path / "cohort")
+    start_cohort(tmp_path / "cohort", settings)
     write_patient(cases[0], settings, tmp_path / "cohort")
     failure = Failure(patient="bad", reason='/data/bad_t1.nii.gz: is "cut short", copy it again')
     finish_cohort(tmp_path / "cohort", [cases[0].patient], [failure], settings)
@@ -117,8 +117,8 @@ def test_an_empty_split_is_an_empty_dataset(
     assert dataset.domains.shape == (0, 2)
 
 
-def test_an_unfinished_cohort_says_how_to_finish_it(cohort_folder: Path) -> None:
-    start_cohort(cohort_folder)
+def test_an_unfinished_cohort_says_how_to_finish_it(cohort_folder: Path, settings: CohortSettings) -> None:
+    start_cohort(cohort_folder, settings)
     with pytest.raises(DataError) as caught:
         open_cohort(cohort_folder)
     assert str(caught.value).startswith(f"{cohort_folder}: is not complete")

@@ -41,12 +41,12 @@ def break_save(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, BaseException]
         calls = 0
         original = np.save
 
-        def save(file: Any, *arguments: Any, **options: Any) -> None:
+        def save(path: Path, *arguments: Any, **options: Any) -> None:
             nonlocal calls
             calls += 1
-            original(file, *arguments, **options)
+            original(path, *arguments, **options)
             if calls == doomed:
-                file.truncate(file.tell() // 2)
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
                 raise error
 
         monkeypatch.setattr(np, "save", save)
@@ -76,7 +76,7 @@ def test_an_unchanged_patient_is_not_read_again(
 def test_only_missing_patients_are_read_when_a_run_goes_on(
     tmp_path: Path, cases: list[Case], settings: CohortSettings, reads: list[Path], write_cohort: Callable[..., Path]
 ) -> None:
-    start_cohort(tmp_path / "cohort")
+    start_cohort(tmp_path / "cohort", settings)
     for case in cases[:4]:
         write_patient(case, settings, tmp_path / "cohort")
     reads.clear()
@@ -118,6 +118,7 @@ def test_a_cohort_that_was_prepared_again_is_opened_anew(
 ) -> None:
     assert open_cohort(cohort_folder).images("000").shape[2:] == (48, 48)
     assert open_cohort(cohort_folder).masks("000").shape[1:] == (48, 48)
+    (cohort_folder / "cohort.json").unlink()
     write_cohort(cohort_folder, cases, make_settings(size=(64, 64)))
     cohort = open_cohort(cohort_folder)
     assert cohort.images("000").shape[2:] == (64, 64)
@@ -165,7 +166,7 @@ def test_an_interrupted_write_leaves_no_half_patient(
     error: BaseException,
 ) -> None:
     output = tmp_path / "cohort"
-    start_cohort(output)
+    start_cohort(output, settings)
     write_patient(cases[0], settings, output)
     break_save(doomed, error)
     with pytest.raises(type(error)):
@@ -173,7 +174,7 @@ def test_an_interrupted_write_leaves_no_half_patient(
     monkeypatch.undo()
 
     assert files_below(output / "records") == ["000.json"]
-    left = [name for name in files_below(output) if not name.startswith("records")]
+    left = [name for name in files_below(output) if name.endswith(".npy")]
     assert set(left) <= {f"{folder}/{name}.npy" for folder in ("images", "masks") for name in ("000", "001")}
     for name in left:
         np.load(output / name)
@@ -204,17 +205,29 @@ def test_a_cohort_is_incomplete_from_start_to_finish(
     tmp_path: Path, cases: list[Case], settings: CohortSettings
 ) -> None:
     output = tmp_path / "cohort"
-    start_cohort(output)
+    start_cohort(output, settings)
     write_patient(cases[0], settings, output)
-    assert not (output / "cohort.json").exists()
+    with pytest.raises(DataError, match="is not complete"):
+        open_cohort(output)
     finish_cohort(output, [cases[0].patient], [], settings)
-    assert (output / "cohort.json").exists()
-    start_cohort(output)
-    assert not (output / "cohort.json").exists()
+    assert open_cohort(output).settings == settings
+    start_cohort(output, settings)
+    with pytest.raises(DataError, match="is not complete"):
+        open_cohort(output)
+
+
+def test_a_cohort_of_other_settings_is_not_gone_on_with(
+    cohort_folder: Path, make_settings: Callable[..., CohortSettings]
+) -> None:
+    before = files_below(cohort_folder)
+    with pytest.raises(DataError, match="was begun with other settings"):
+        start_cohort(cohort_folder, make_settings(size=(64, 64)))
+    assert files_below(cohort_folder) == before
+    open_cohort(cohort_folder)
 
 
 def test_a_missing_source_is_refused_by_its_path(tmp_path: Path, cases: list[Case], settings: CohortSettings) -> None:
-    start_cohort(tmp_path / "cohort")
+    start_cohort(tmp_path / "cohort", settings)
     path = cases[0].images["t1"]
     path.unlink()
     with pytest.raises(DataError) as caught:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from evaluation.roc import auc_score, position_matched_auc, roc_curve, youden_threshold
+from evaluation.roc import auc_score, operating_threshold, position_matched_auc, roc_curve, youden_threshold
 from evaluation.undefined import UndefinedMetricWarning
 
 
@@ -144,3 +144,12 @@ def test_inputs_are_not_mutated(call_unmutated: Callable[..., Any]) -> None:
     for function in (roc_curve, auc_score, youden_threshold):
         call_unmutated(function, [labels, scores])
     call_unmutated(position_matched_auc, [labels, scores, heights])
+
+
+def test_operating_threshold_lies_in_the_middle_of_the_gap() -> None:
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.9])
+    assert operating_threshold(labels, scores) == pytest.approx(0.4)  # between 0.2 and 0.6
+
+
+def test_operating_threshold_below_all_scores_is_the_lowest_score() -> None:
+    assert operating_threshold(np.array([1, 0]), np.array([0.3, 0.3])) in (0.3, np.inf)

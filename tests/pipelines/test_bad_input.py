@@ -144,12 +144,91 @@ def test_outputs_are_never_overwritten_silently(
     assert before == {path: path.stat().st_mtime_ns for path in tiny.cohort.parent.rglob("*")}
 
 
-def test_overwrite_deletes_only_what_the_command_wrote(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
-    (tmp_path / "thesis.docx").write_text("years of work")
-    result = fpgan("prepare", tiny.brats, "--output", tmp_path, "--size", 32, "--overwrite")
+@pytest.mark.parametrize("flag", ["--overwrite", "--resume"])
+def test_a_folder_of_another_origin_is_left_alone(
+    flag: str, fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
+) -> None:
+    for name in ("thesis.docx", "config.yaml", "index.html", "records"):
+        (tmp_path / name).write_text("years of work")
+    result = fpgan("prepare", tiny.brats, "--output", tmp_path, "--size", 32, flag)
     assert result.exit_code == 2
-    assert "this command did not write it" in result.output
-    assert (tmp_path / "thesis.docx").is_file()
+    assert "was not written by `fpgan prepare`" in result.output
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_an_output_that_holds_an_input_is_left_alone(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path, tiny_training: list[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny.run, run)
+    shutil.copytree(tiny.cohort, run / "cohort")
+    result = fpgan("train", run / "cohort", "--output", run, "--overwrite", *tiny_training)
+    assert result.exit_code == 2
+    assert "which the command reads" in result.output
+    assert (run / "model.safetensors").is_file()
+
+
+def test_overwrite_replaces_what_the_command_wrote(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    options = ["prepare", tiny.brats, "--output", tmp_path / "cohort", "--size"]
+    assert fpgan(*options, 32).exit_code == 0
+    assert fpgan(*options, 40, "--resume").exit_code == 2
+    assert fpgan(*options, 40, "--overwrite").exit_code == 0
+    assert np.load(tmp_path / "cohort" / "images" / "P1.npy").shape[2:] == (40, 40)
+
+
+def test_a_device_that_is_not_there_costs_no_run(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path, tiny_training: list[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny.run, run)
+    for device in ("cuda:99", "mps"):
+        result = fpgan(
+            "train", tiny.cohort, "-o", run, "--overwrite", *tiny_training, f"--set=training.device={device}"
+        )
+        assert result.exit_code == 2
+        assert "fpgan: `device`" in result.output
+        assert (run / "model.safetensors").is_file()
+
+
+def test_another_split_of_the_same_patients_is_refused(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    options = ["--size", 32, "--field-of-view-mm", 110, "--split-seed", 3]
+    assert fpgan("prepare", tiny.brats, "--output", tmp_path / "other", *options).exit_code == 0
+    result = fpgan("evaluate", tiny.run, tmp_path / "other", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "test patients may have been used for training" in result.output
+    shutil.copytree(tiny.run, tmp_path / "run")
+    result = fpgan("train", tmp_path / "other", "--output", tmp_path / "run", "--resume")
+    assert result.exit_code == 2
+    assert "is not the cohort that this run began with" in result.output
+
+
+def test_of_two_patients_with_one_name_the_whole_one_is_used(
+    fpgan: Callable[..., Any], patients: Path, tmp_path: Path
+) -> None:
+    shutil.move(patients / "P1", patients / "LGG" / "P1")
+    (patients / "HGG" / "P1").mkdir(parents=True)
+    shutil.copy(patients / "LGG" / "P1" / "P1_t1ce.nii.gz", patients / "HGG" / "P1")
+    assert fpgan("prepare", patients, "--output", tmp_path / "cohort", "--size", 32).exit_code == 1
+    assert "P1" in (tmp_path / "cohort" / "slices.csv").read_text()
+    assert len((tmp_path / "cohort" / "failures.csv").read_text().splitlines()) == 2
+
+
+def test_misnamed_and_empty_patient_folders_are_said(fpgan: Callable[..., Any], patients: Path, tmp_path: Path) -> None:
+    (patients / "Empty").mkdir()
+    (patients / "Misnamed").mkdir()
+    shutil.copy(patients / "P1" / "P1_flair.nii.gz", patients / "Misnamed" / "scan.nii.gz")
+    assert fpgan("prepare", patients, "--output", tmp_path / "cohort", "--size", 32).exit_code == 1
+    with (tmp_path / "cohort" / "failures.csv").open() as file:
+        assert [row["patient"] for row in csv.DictReader(file)] == ["Empty", "Misnamed"]
+
+
+def test_one_wrong_argument_does_not_stop_other_reports(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,b")
+    inputs = [tmp_path / "nowhere", tmp_path / "table.csv", tiny.brats / "P2"]
+    result = fpgan("report", tiny.run, *inputs, "--output", tmp_path / "reports")
+    assert result.exit_code == 1
+    assert (tmp_path / "reports" / "P2" / "report.html").is_file()
+    assert len((tmp_path / "reports" / "failures.csv").read_text().splitlines()) == 3
 
 
 def test_one_domain_in_the_training_split(
@@ -180,6 +259,15 @@ def test_a_cohort_prepared_differently_is_refused(fpgan: Callable[..., Any], tin
     result = fpgan("evaluate", tiny.run, tmp_path / "other", "--output", tmp_path / "out")
     assert result.exit_code == 2
     assert "prepared differently" in result.output
+
+
+def test_sizes_and_files_that_make_no_sense(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    for size in ("²", "big", "64x64x64", "16"):
+        assert fpgan("prepare", tiny.brats, "--output", tmp_path / "out", "--size", size).exit_code == 2
+    (tmp_path / "latin.yaml").write_bytes("größe: 1".encode("latin-1"))
+    result = fpgan("train", tiny.cohort, "--output", tmp_path / "out", "--config", tmp_path / "latin.yaml")
+    assert result.exit_code == 2
+    assert "UTF-8" in result.output
 
 
 def test_a_setting_with_a_typing_error(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 METRICS = {
+    "reports": {"candidate_threshold", "lesion_sensitivity", "patient_threshold"},
     "slices": {"auc", "auc_ci95", "auc_position_matched", "peak_hit", "n_healthy", "n_diseased"},
     "patients": {"auc", "auc_ci95"},
     "lesions": {"sensitivity", "false_positives_per_image", "threshold", "threshold_source"},
@@ -60,6 +61,7 @@ def test_evaluation_writes_tables_figures_and_a_self_contained_page(tiny: Any) -
         "slices.csv",
         "patients.csv",
         "lesions.csv",
+        ".fpgan",
         "curves.png",
         "examples.png",
         "index.html",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_prep.layouts.brats import brats_case
+from anomaly_fpgan import FixedPointGAN
+from data_prep.layouts.brats import brats_case, find_brats_cases
 from data_prep.preparation import Preparation
 from pipelines.report import OperatingPoint, report_patient
 
@@ -31,7 +33,16 @@ class Darkener:
         return np.where(images > 0.8, np.float32(0.5), images)
 
 
-POINT = OperatingPoint(candidate=0.2, patient=0.3)
+def report_on(
+    folder: Path, output: Path, *, size: int = 64, axis: Any = "axial", model: type[Darkener] = Darkener
+) -> dict[str, Any]:
+    preparation = Preparation(channels=("flair",), size=(size, size), axis=axis, field_of_view_mm=130)
+    stand_in: Any = model(preparation)
+    point = OperatingPoint(candidate=0.2, patient=0.3)
+    case = brats_case(folder, ("flair",))
+    return report_patient(stand_in, case, output, run=output, digest="", operating_point=point)
+
+
 BLOCK = (slice(20, 29), slice(40, 48), slice(5, 8))
 """Voxels of the bright block in file order."""
 
@@ -65,11 +76,7 @@ def test_a_known_block_is_found_again_in_the_source_geometry(
 ) -> None:
     affine = reorient(rotated_anisotropic, codes)
     folder = write_block_patient(tmp_path, affine)
-    preparation = Preparation(channels=("flair",), size=(96, 96), axis=axis, field_of_view_mm=130)
-    model: Any = Darkener(preparation)
-    summary = report_patient(
-        model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path / "run", operating_point=POINT
-    )
+    summary = report_on(folder, tmp_path / "out", size=96, axis=axis)
 
     (lesion,) = summary["lesions"]
     center_voxel = np.array([(s.start + s.stop - 1) / 2 for s in BLOCK])
@@ -98,9 +105,7 @@ def test_where_nothing_changes_the_healthy_volume_is_the_source_itself(
     tmp_path: Path, rotated_anisotropic: np.ndarray
 ) -> None:
     folder = write_block_patient(tmp_path, rotated_anisotropic)
-    preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
-    model: Any = Darkener(preparation)
-    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, operating_point=POINT)
+    report_on(folder, tmp_path / "out")
     source = nib.load(folder / "Block_flair.nii.gz").get_fdata()
     healthy = nib.load(tmp_path / "out/Block/healthy.nii.gz").get_fdata()
     difference = nib.load(tmp_path / "out/Block/difference.nii.gz").get_fdata()
@@ -115,11 +120,7 @@ def test_slices_are_counted_in_the_file_also_when_it_runs_downwards(
 ) -> None:
     for codes in ("LPS", "LPI"):
         folder = write_block_patient(tmp_path / codes, reorient(rotated_anisotropic, codes))
-        preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
-        model: Any = Darkener(preparation)
-        summary = report_patient(
-            model, brats_case(folder, ("flair",)), tmp_path / codes / "out", run=tmp_path, operating_point=POINT
-        )
+        summary = report_on(folder, tmp_path / codes / "out")
         assert (summary["lesions"][0]["first_slice"], summary["lesions"][0]["last_slice"]) == (5, 7)
 
 
@@ -163,12 +164,60 @@ def test_an_interrupted_report_goes_on(fpgan: Callable[..., Any], tiny: Any, tmp
     assert "P2/report.html" in (output / "index.html").read_text()
 
 
+def test_a_report_by_another_model_or_of_changed_files_is_written_again(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
+) -> None:
+    run, brats, output = tmp_path / "run", tmp_path / "brats", tmp_path / "reports"
+    shutil.copytree(tiny.run, run)
+    shutil.copytree(tiny.brats / "P1", brats / "P1")
+    command = ["report", run, brats, "--output", output]
+    assert fpgan(*command).exit_code == 0
+    first = (output / "P1" / "report.html").stat().st_mtime_ns
+    image = nib.load(brats / "P1" / "P1_flair.nii.gz")
+    nib.Nifti1Image(np.asarray(image.dataobj) * 2, image.affine).to_filename(brats / "P1" / "P1_flair.nii.gz")
+    assert fpgan(*command, "--resume").exit_code == 0
+    second = (output / "P1" / "report.html").stat().st_mtime_ns
+    assert second > first
+    model = FixedPointGAN.load(run)
+    model.metadata["training"]["threshold"] /= 2
+    model.save(run / "model.safetensors")
+    assert fpgan(*command, "--resume").exit_code == 0
+    assert (output / "P1" / "report.html").stat().st_mtime_ns > second
+
+
+def test_reports_among_the_patients_are_no_patients(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    brats = tmp_path / "brats"
+    shutil.copytree(tiny.brats / "P1", brats / "P1")
+    assert fpgan("report", tiny.run, brats, "--output", brats / "P1" / "reports").exit_code == 0
+    cases, failures = find_brats_cases(brats, ("flair",))
+    assert [case.patient for case in cases] == ["P1"]
+    assert not failures
+
+
+def test_a_second_mask_does_not_disturb_a_report(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "P1"
+    shutil.copytree(tiny.brats / "P1", folder)
+    shutil.copy(folder / "P1_seg.nii.gz", folder / "P1_other_seg.nii.gz")
+    assert fpgan("report", tiny.run, folder, "--output", tmp_path / "reports").exit_code == 0
+
+
+def test_outside_the_foreground_nothing_changes_whatever_the_model_does(
+    tmp_path: Path, rotated_anisotropic: np.ndarray
+) -> None:
+    class Brightener(Darkener):
+        def translate(self, images: np.ndarray, domain: str) -> np.ndarray:
+            return np.where(images == 0, np.float32(0.12), images)
+
+    folder = write_block_patient(tmp_path, rotated_anisotropic)
+    report_on(folder, tmp_path / "out", size=48, model=Brightener)
+    source = nib.load(folder / "Block_flair.nii.gz").get_fdata()
+    np.testing.assert_array_equal(nib.load(tmp_path / "out/Block/healthy.nii.gz").get_fdata(), source)
+
+
 def test_a_patients_name_injects_no_markup(tmp_path: Path, rotated_anisotropic: np.ndarray) -> None:
     name = "<script>alert(1)&'"
     folder = write_block_patient(tmp_path, rotated_anisotropic, name=name)
-    preparation = Preparation(channels=("flair",), size=(64, 64), field_of_view_mm=130)
-    model: Any = Darkener(preparation)
-    report_patient(model, brats_case(folder, ("flair",)), tmp_path / "out", run=tmp_path, operating_point=POINT)
+    report_on(folder, tmp_path / "out")
     page = (tmp_path / "out" / name / "report.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page

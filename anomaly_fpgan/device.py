@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from anomaly_fpgan.errors import DeviceError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""`auto` is bfloat16 where the hardware computes in it."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -17,15 +22,17 @@ def choose_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"`device` must be `auto`, `cpu` or `cuda`, got {name!r}") from error
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"`device` must be `auto`, `cpu` or `cuda`, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(f"`device` is {name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices")
     return device
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Context for forward passes. `precision` is `float32`, `bfloat16`, or `auto`: bfloat16 where it is native."""
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Context for forward passes."""
     native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_computes_bfloat16()
     enabled = precision == "bfloat16" or (precision == "auto" and native)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

@@ -1,0 +1,24 @@
+"""Size of the networks."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from anomaly_fpgan.translate import OutputRule
+
+
+class NetworkConfig(BaseModel):
+    """Size of the networks and their output rule. The defaults are the paper's sizes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generator_width: int = Field(default=64, ge=1)
+    """Features of the generator's first layer."""
+    residual_blocks: int = Field(default=6, ge=0)
+    """Residual blocks of the generator."""
+    discriminator_width: int = Field(default=64, ge=1)
+    """Features of the discriminator's first layer."""
+    discriminator_depth: int = Field(default=6, ge=1)
+    """Halvings of the resolution in the discriminator."""
+    output_rule: OutputRule = "additive"
+    """How the delta meets the image; see `anomaly_fpgan.translate`."""
