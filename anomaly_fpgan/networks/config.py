@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from anomaly_fpgan.translate import OutputRule
+
+DomainHead = Literal["image", "patch"]
 
 
 class NetworkConfig(BaseModel):
@@ -20,5 +24,8 @@ class NetworkConfig(BaseModel):
     """Features of the discriminator's first layer."""
     discriminator_depth: int = Field(default=6, ge=1)
     """Halvings of the resolution in the discriminator."""
+    domain_head: DomainHead = "image"
+    """`image`: domains are read off the whole image, as in the paper. `patch`: off the patch that shows each most
+    clearly, wherever it lies, so that the outline and the height of a slice tell less; for few patients."""
     output_rule: OutputRule = "additive"
     """How the delta meets the image; see `anomaly_fpgan.translate`."""

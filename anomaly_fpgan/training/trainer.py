@@ -62,6 +62,7 @@ class FixedPointTrainer(Trainer):
                 image_shape[1:],
                 base_width=config.networks.discriminator_width,
                 depth=config.networks.discriminator_depth,
+                domain_head=config.networks.domain_head,
             ).to(device)
         self.adversaries = Adversaries(
             translator=translator,

@@ -68,6 +68,17 @@ def test_generator_looks_at_the_target() -> None:
     assert not torch.allclose(generator(image, first), generator(image, second))
 
 
+def test_the_patch_head_finds_a_domain_wherever_it_shows() -> None:
+    torch.manual_seed(0)
+    critic = Discriminator(1, 2, (32, 32), base_width=4, depth=2, domain_head="patch")
+    image = torch.full((1, 1, 32, 32), -1.0)
+    image[..., 8:12, 8:12] = 1
+    moved = image.roll((8, 4), (2, 3))  # by whole strides, and away from the border
+    torch.testing.assert_close(critic(image)[1], critic(moved)[1])
+    whole = Discriminator(1, 2, (32, 32), base_width=4, depth=2)
+    assert not torch.allclose(whole(image)[1], whole(moved)[1])
+
+
 def test_discriminator_says_which_size_it_needs() -> None:
     with pytest.raises(ValueError, match=r"`image` must be \(32, 32\), got \(16, 32\)"):
         Discriminator(1, 2, (32, 32), base_width=4)(torch.zeros(1, 1, 16, 32))
