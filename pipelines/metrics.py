@@ -60,7 +60,7 @@ def slice_metrics(split: SplitMaps) -> dict[str, Any]:
         "auc_ci95": _interval(lambda i: auc_score(labels[i], scores[i]), patients),
         "auc_position_matched": matched.auc,
         "position_matched_pairs": matched.pairs,
-        "peak_hit": _share(hits),
+        "peak_hit": _share(hits, "peak hit"),
         "n_healthy": int((~labels).sum()),
         "n_diseased": int(labels.sum()),
     }
@@ -133,7 +133,7 @@ def baseline_metrics(test: SplitMaps, train: pd.DataFrame) -> dict[str, Any]:
         "intensity": {
             "slices": {
                 "auc": auc_score(labels, slice_scores(test.intensity)[kept]),
-                "peak_hit": _share(peak_hits(test.intensity, test.masks)[test.diseased]),
+                "peak_hit": _share(peak_hits(test.intensity, test.masks)[test.diseased], "peak hit"),
             },
             "pixels": {"average_precision": pixel_average_precision(test.intensity, test.masks, test.foreground)},
         },
@@ -154,13 +154,13 @@ def report_metrics(split: SplitMaps, patients: pd.DataFrame, chosen: Mapping[str
         "lesion_sensitivity": matches.sensitivity(candidate),
         "false_positives_per_image": matches.false_positives_per_image(candidate),
         "patient_threshold": patient,
-        "patient_sensitivity": _share(abnormal[domains == DISEASED]),
-        "patient_specificity": _share(~abnormal[domains == HEALTHY]),
+        "patient_sensitivity": _share(abnormal[domains == DISEASED], "patient sensitivity"),
+        "patient_specificity": _share(~abnormal[domains == HEALTHY], "patient specificity"),
     }
 
 
-def _share(cases: np.ndarray) -> float:
-    return float(cases.mean()) if len(cases) else undefined("a share", "there is no case to count")
+def _share(cases: np.ndarray, metric: str) -> float:
+    return float(cases.mean()) if len(cases) else undefined(metric, "there is no case to count")
 
 
 def _interval(statistic: Callable[[np.ndarray], float], patients: np.ndarray) -> list[float]:
