@@ -73,6 +73,10 @@ class Volume:
         i, j, k = voxel_sizes(self.affine)
         return float(i), float(j), float(k)
 
+    def index_in_file(self, ras_axis: int, index: int) -> int:
+        """An index along axis 0, 1 or 2 of the RAS+ array as the file counts it along the same anatomical axis."""
+        return self.array.shape[1 + ras_axis] - 1 - index if self.source.is_flipped(ras_axis) else index
+
     def __post_init__(self) -> None:
         if self.array.ndim != 4:
             raise ValueError(f"`array` must be (C, I, J, K), got shape {self.array.shape}")

@@ -232,7 +232,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, NonFiniteLossError):
         return str(error), 1
     if type(error).__name__ == "ValidationError":  # pydantic's, which takes too long to import for its name alone
-        first = error.errors()[0]  # type: ignore[attr-defined]
+        first = error.errors()[0]  # type: ignore[attr-defined]  # told by its name above
         where = ".".join(str(part) for part in first["loc"])
         return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}", 2
     if isinstance(error, OSError) and error.strerror:

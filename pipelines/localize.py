@@ -113,10 +113,8 @@ def _describe(
     voxels = np.argwhere(inside)
     rotation, origin = volume.affine[:3, :3], volume.affine[:3, 3]
     right, anterior, superior = (round(float(value), 2) for value in rotation @ voxels.mean(axis=0) + origin)
-    first, last = int(voxels[:, axis].min()), int(voxels[:, axis].max())
-    if volume.source.is_flipped(axis):
-        size = inside.shape[axis]
-        first, last = size - 1 - last, size - 1 - first
+    ends = (int(voxels[:, axis].min()), int(voxels[:, axis].max()))
+    first, last = sorted(volume.index_in_file(axis, end) for end in ends)
     return Lesion(
         number=number,
         center_mm=(right, anterior, superior),

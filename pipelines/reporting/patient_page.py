@@ -60,7 +60,7 @@ def draw_patient(
     with figures.figure(len(worst), 4, width=8.2, height=height) as (canvas, axes):
         for row, index in zip(axes, worst, strict=True):
             view = (index, *box)
-            number = _index_in_file(volume, axis, int(index))
+            number = volume.index_in_file(slice_axis_of(axis), int(index))
             figures.show_slice(row[0], before[view], title=f"input, slice {number}", aspect=aspect)
             figures.letter(row[0], _LETTERS[axis])
             figures.scale_bar(row[0], column_mm)
@@ -88,8 +88,3 @@ def _bounding_box(foreground: np.ndarray) -> tuple[slice, slice]:
         used = np.flatnonzero(foreground.any(axis=(0, 3 - axis)))
         ranges.append(slice(max(0, int(used[0]) - 3), int(used[-1]) + 4))
     return ranges[0], ranges[1]
-
-
-def _index_in_file(volume: Volume, axis: SliceAxis, index: int) -> int:
-    ras_axis = slice_axis_of(axis)
-    return volume.array.shape[1 + ras_axis] - 1 - index if volume.source.is_flipped(ras_axis) else index
