@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_MARK = ".part."
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; what the block writes there gets the name `path` when the block ends well."""
+    # The suffix stays, because some writers choose a format by it.
+    temporary = path.with_name(f".{os.getpid()}{_MARK}{path.name[-200:]}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then give it its name."""
-    # The suffix stays, because some writers choose a format by it.
-    temporary = path.with_name(f".{os.getpid()}.part.{path.name}")
-    try:
+    with atomic_path(path) as temporary:
         write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left half-written in a folder."""
+    for path in folder.glob(f".*{_MARK}*"):
+        path.unlink(missing_ok=True)

@@ -4,11 +4,13 @@
 
     cohort.json           settings, counts and versions; says whether the cohort is complete
     patients.csv          one row a patient
-    slices.csv            one row a slice
+    slices.csv            one row a slice of the source, kept or not; `reason` says why one is not trained on
     failures.csv          inputs that could not be used, and why
     images/<patient>.npy  float16 (S, C, H, W) in [0, 1], background exactly 0
-    masks/<patient>.npy   uint8 (S, H, W), read by evaluation only
+    masks/<patient>.npy   uint8 (S, H, W), read by evaluation only; absent without a lesion mask
     records/<patient>.json  what the tables are assembled from; lets an interrupted run go on
+
+Characters of a patient's name that no file name can hold are written there as `%` and their hexadecimal code.
 """
 
 from __future__ import annotations
@@ -23,16 +25,20 @@ import pandas as pd
 from pydantic import ValidationError
 
 from data_prep.errors import DataError
-from data_prep.labels import encode_domains
-from data_prep.patient import CohortSettings
+from data_prep.settings import CohortSettings
 
-COHORT_FORMAT = 1
+COHORT_FORMAT = 2
 COHORT_FILE = "cohort.json"
+UNDECODABLE = "surrogateescape"
+"""How tables keep file names that are no UTF-8."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
-    """An opened cohort. `patients` and `slices` are its tables; arrays are read when asked for."""
+    """An opened cohort. Arrays are read when asked for.
+
+    `patients` is its table of patients; `slices` that of the slices that have an image.
+    """
 
     path: Path
     settings: CohortSettings
@@ -41,11 +47,18 @@ class Cohort:
 
     def images(self, patient: str) -> np.ndarray:
         """Memory-mapped slices (S, C, H, W), float16 in [0, 1]."""
-        return _open_array(self.path / "images" / f"{patient}.npy")
+        return _open_array(self.path / "images" / f"{file_stem(patient)}.npy")
 
     def masks(self, patient: str) -> np.ndarray:
-        """Memory-mapped lesion labels (S, H, W), uint8. For evaluation; training never calls this."""
-        return _open_array(self.path / "masks" / f"{patient}.npy")
+        """Memory-mapped lesion labels (S, H, W), uint8. For evaluation; training never calls this.
+
+        Raises:
+            DataError: when the patient came without a lesion mask.
+        """
+        path = self.path / "masks" / f"{file_stem(patient)}.npy"
+        if not path.exists():
+            raise DataError(f"{patient} has no lesion mask, which measuring localization needs", path=self.path)
+        return _open_array(path)
 
     def split(self, name: str) -> pd.DataFrame:
         """The rows of `slices` of one split: `train`, `validation` or `test`."""
@@ -54,8 +67,9 @@ class Cohort:
     def digest(self) -> str:
         """Changes with the patients, their images, their split and how they were prepared."""
         columns = self.patients[["patient", "sha256", "split"]].sort_values("patient")
-        text = columns.to_csv(index=False) + self.settings.preparation.model_dump_json()
-        return hashlib.sha256(text.encode()).hexdigest()
+        settings = (self.settings.preparation, self.settings.domains)
+        text = columns.to_csv(index=False) + "".join(part.model_dump_json() for part in settings)
+        return hashlib.sha256(text.encode(errors=UNDECODABLE)).hexdigest()
 
 
 class CohortDataset:
@@ -68,7 +82,7 @@ class CohortDataset:
         self.cohort = cohort
         rows = cohort.split(split)
         self.rows = rows[rows["domains"] != ""].reset_index(drop=True)
-        self.domains = encode_domains(self.rows["domains"])
+        self.domains = cohort.settings.domains.encode(self.rows["domains"])
         self._items = list(zip(self.rows["patient"], self.rows["row"], strict=True))
 
     def __len__(self) -> int:
@@ -97,13 +111,25 @@ def open_cohort(path: Path | str) -> Cohort:
         if not header["complete"]:
             raise DataError("is not complete; finish it with `fpgan prepare … --resume`", path=path)
         settings = CohortSettings(**header["settings"])
-        slices = pd.read_csv(path / "slices.csv", dtype={"patient": str}, keep_default_na=False)
-        patients = pd.read_csv(path / "patients.csv", dtype={"patient": str}, keep_default_na=False)
+        slices, patients = _read_table(path / "slices.csv"), _read_table(path / "patients.csv")
+        slices = slices[slices["row"] != ""].reset_index(drop=True)
+        slices = slices.astype({"row": int, "height": float, "lesion_area_px": int})
     except DataError:
         raise
     except (KeyError, TypeError, ValueError, ValidationError, OSError) as error:
         raise DataError("is damaged; prepare it again with `--overwrite`", path=path) from error
     return Cohort(path=path, settings=settings, patients=patients, slices=slices)
+
+
+def file_stem(patient: str) -> str:
+    """A patient's name as a file name, the same where it can be; no two names share one."""
+    name = "".join(f"%{ord(c):02X}" if c in "%/\\:\0" else c for c in patient)
+    return f"%2E{name[1:]}" if name.startswith(".") else name
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    text = dict.fromkeys(("patient", "subject", "domains", "domain", "split", "reason", "row"), str)
+    return pd.read_csv(path, dtype=text, keep_default_na=False, encoding_errors=UNDECODABLE)
 
 
 def _open_array(path: Path) -> np.ndarray:

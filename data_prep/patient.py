@@ -5,133 +5,211 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from data_prep.case import Case
+from data_prep.archive import stat_of
+from data_prep.case import Case, Source
 from data_prep.errors import DataError
-from data_prep.labels import patient_domain, slice_domains
+from data_prep.foreground import bounding_box
+from data_prep.labels import domains_from_mask, patient_domains
 from data_prep.preparation import Preparation, PreparedSlices, prepare_slices
-from data_prep.readers.nifti import read_nifti
-from data_prep.slicing import to_slices
-from data_prep.splits import check_shares
+from data_prep.readers import read_source
+from data_prep.resampling import Grid, resample
+from data_prep.settings import CohortSettings
+from data_prep.skull_strip import strip_skull
+from data_prep.slicing import slice_axis_of, to_slices
 from data_prep.volume import Volume, stack_channels
-
-
-class CohortSettings(BaseModel):
-    """What `fpgan prepare` was asked for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    preparation: Preparation
-    """What is done to every volume."""
-    min_lesion_area_px: int = Field(default=10, ge=0)
-    """A slice is diseased when it shows more lesion than this, in pixels of the prepared image."""
-    split_shares: tuple[float, float, float] = (0.6, 0.15, 0.25)
-    """Shares of training, validation and test patients."""
-    split_seed: int = Field(default=0, ge=0)
-    """Decides which patient goes where."""
-
-    @field_validator("split_shares")
-    @classmethod
-    def _sum_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
-        check_shares(shares)
-        return shares
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedPatient:
     """What the cohort keeps of a patient.
 
-    `images` is (S, C, H, W) float16 in [0, 1], `mask` (S, H, W) uint8 with the labels of the mask file, `patient` the
-    patient's row and `slices` one row a slice.
+    `images` is (S, C, H, W) float16 in [0, 1], `mask` (S, H, W) uint8 with the labels of the mask file, None without
+    one; `patient` is the patient's row and `slices` one row a slice of the volume, kept or not.
     """
 
     images: np.ndarray
-    mask: np.ndarray
+    mask: np.ndarray | None
     patient: dict[str, Any]
     slices: list[dict[str, Any]]
 
 
 def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
-    """Read a patient's files, prepare its slices, label them from the mask.
+    """Read a patient's files, prepare its slices, label them.
 
     Raises:
         DataError: when a file cannot be used; the message names it.
     """
-    volume, digests = read_channels(case)
-    mask_volume = _read_mask(case, volume)
-    prepared = prepare_slices(volume, settings.preparation)
-    labels = to_slices(mask_volume.array[0].astype(np.uint8), settings.preparation.axis)[prepared.indices]
-    mask = prepared.window.apply(labels, smooth=False)
-    areas = (mask > 0).sum(axis=(1, 2))
-    in_source = (labels > 0).any(axis=(1, 2))
-    domains = slice_domains(areas, in_source, min_area_px=settings.min_lesion_area_px)
-    rows = [
-        {
-            "patient": case.patient,
-            "row": row,
-            "slice_index": int(prepared.indices[row]),
-            "height": round(float(prepared.heights[row]), 6),
-            "domains": domains[row],
-            "foreground_share": round(float(prepared.foreground_shares[row]), 6),
-            "lesion_area_px": int(areas[row]),
-        }
-        for row in range(len(domains))
-    ]
-    return PreparedPatient(
-        images=prepared.images.astype(np.float16),
-        mask=mask,
-        patient={
-            "patient": case.patient,
-            "domain": patient_domain(domains),
-            "slices": len(rows),
-            "mask_sha256": mask_volume.source.sha256,
-            **_provenance(case, volume, prepared, digests),
-        },
-        slices=rows,
-    )
+    volume, prepared = read_and_prepare(case, settings.preparation, skull_strip=settings.skull_strip)
+    kept = prepared.indices
+    mask, areas, mask_sha256 = None, np.zeros(len(kept), int), ""
+    if case.mask:
+        mask_volume = _read_labels(case.mask, volume, "mask")
+        mask, in_source = _slice_labels(mask_volume, prepared, settings.preparation)
+        areas, mask_sha256 = np.count_nonzero(mask, axis=(1, 2)), mask_volume.source.sha256
+    if case.domains is not None or case.slice_domains is not None:
+        texts = [_given_domains(case, settings, volume, int(index)) for index in kept]
+    elif mask is not None:
+        texts = domains_from_mask(
+            mask, in_source, settings.domains, settings.label_values, min_area_px=settings.min_lesion_area_px
+        )
+    else:
+        raise DataError("has no lesion mask and no label; slice domains come from one", path=volume.paths[0])
+    slices = _slice_rows(case, prepared, texts, areas)
+    patient = {
+        "patient": case.patient,
+        "subject": case.subject,
+        "domain": patient_domains(texts, settings.domains),
+        "slices": len(kept),
+        "blank_slices": len(slices) - len(kept),
+        "image_sha256": [hashlib.sha256(c.tobytes()).hexdigest() for c in prepared.images.swapaxes(0, 1)],
+        "mask_sha256": mask_sha256,
+        **_provenance(case, volume, prepared),
+    }
+    return PreparedPatient(images=prepared.images, mask=mask, patient=patient, slices=slices)
 
 
-def read_channels(case: Case) -> tuple[Volume, dict[str, str]]:
-    """All channels of a patient as one volume, and the sha256 of each file by its name."""
-    volumes = [read_nifti(path) for path in case.images.values()]
-    return stack_channels(volumes), {v.source.path.name: v.source.sha256 for v in volumes}
+def read_and_prepare(
+    case: Case, preparation: Preparation, *, skull_strip: str | None = None
+) -> tuple[Volume, PreparedSlices]:
+    """The channels of a case and its prepared slices; lesion masks are not read.
+
+    Raises:
+        DataError: when a file cannot be used, or the skull stripping command failed.
+    """
+    volume = _read_channels(case, resample_to_first=preparation.resample_to_first)
+    foreground = None
+    if skull_strip:
+        foreground = strip_skull(volume, skull_strip)
+    elif preparation.foreground == "mask" and case.foreground:
+        foreground = _read_labels(case.foreground, volume, "foreground mask").channels[0] > 0
+    return volume, prepare_slices(volume, preparation, foreground_mask=foreground)
 
 
 def fingerprint(case: Case, settings: CohortSettings) -> str:
-    """Changes whenever a source file or a setting that touches the patient does; opens no file."""
-    files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in case.files]
-    relevant = settings.model_dump(mode="json", exclude={"split_shares", "split_seed"})
-    return hashlib.sha256(json.dumps([files, relevant], sort_keys=True).encode()).hexdigest()
+    """Changes whenever a source file, a label or a setting that touches the patient does; opens no file.
+
+    Raises:
+        OSError, DataError: when a file is gone.
+    """
+    files = [
+        (os.fspath(path.absolute()), *stat_of(path), source.channel) for source in case.sources for path in source.files
+    ]
+    given = (case.subject, list(case.images), case.domains, case.slice_domains)
+    relevant = settings.model_dump(mode="json", exclude={"split_shares", "split_seed", "folds", "fold"})
+    return hashlib.sha256(json.dumps([files, given, relevant], sort_keys=True).encode()).hexdigest()
 
 
-def _read_mask(case: Case, volume: Volume) -> Volume:
-    if case.mask is None:
-        raise DataError("a mask is needed to label slices", path=volume.paths[0].parent)
-    mask = read_nifti(case.mask)
+def _read_channels(case: Case, *, resample_to_first: bool) -> Volume:
+    read: dict[Source, Volume] = {}  # a file with several channels is read once
+    volumes: list[Volume] = []
+    for source in case.images.values():
+        whole = replace(source, channel=None if source.channel is None else 0)
+        if whole not in read:
+            read[whole] = read_source(source)
+        volume = _one_channel(read[whole], source)
+        volumes.append(_onto(volume, volumes[0]) if volumes and resample_to_first else volume)
+    return stack_channels(volumes)
+
+
+def _one_channel(volume: Volume, source: Source) -> Volume:
+    number = source.channel or 0
+    if number >= len(volume.channels):
+        raise DataError(f"has {len(volume.channels)} channels; number {number + 1} was asked for", path=source.name)
+    chosen = slice(number, number + 1)
+    return replace(volume, channels=volume.channels[chosen], paths=(source.name,), sha256=volume.sha256[chosen])
+
+
+def _onto(volume: Volume, first: Volume) -> Volume:
+    """The volume on the first one's grid; its own where both are the same."""
+    if volume.source.difference_from(first.source) is None:
+        return volume
+    here = Grid(shape=volume.shape, affine=volume.affine)
+    there = Grid(shape=first.shape, affine=first.affine)
+    (channel,) = volume.channels
+    moved = resample(channel, here, there, outside=float(channel.min()))
+    return replace(volume, channels=(moved,), affine=first.affine, source=first.source)
+
+
+def _read_labels(source: Source, volume: Volume, what: str) -> Volume:
+    """A mask on the grid of the image, its labels as uint8."""
+    mask = read_source(source)
     difference = mask.source.difference_from(volume.source)
     if difference:
-        raise DataError(f"the mask has {difference}; a mask must lie on its image's grid", path=case.mask)
-    values = np.unique(mask.array)
-    if values.min() < 0 or values.max() > 255 or (values != np.round(values)).any():
-        raise DataError("a mask must hold whole labels from 0 to 255", path=case.mask)
-    return mask
+        raise DataError(f"the {what} has {difference}; a mask must lie on its image's grid", path=source.name)
+    (values,) = mask.channels
+    with np.errstate(invalid="ignore"):
+        labels = values.astype(np.uint8, copy=False)
+    if labels is not values and (labels != values).any():
+        raise DataError(f"a {what} must hold whole labels from 0 to 255", path=source.name)
+    return replace(mask, channels=(labels,))
 
 
-def _provenance(case: Case, volume: Volume, prepared: PreparedSlices, digests: dict[str, str]) -> dict[str, Any]:
+def _slice_labels(
+    mask: Volume, prepared: PreparedSlices, preparation: Preparation
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Labels of the kept slices (S, H, W), and for each label whether a slice shows it in the source, (S,) bool."""
+    (labels,) = mask.channels
+    own = Grid(shape=mask.shape, affine=mask.affine)
+    in_source = {}
+    box = bounding_box(to_slices(labels, preparation.axis))
+    for value in np.unique(to_slices(labels, preparation.axis)[box]).tolist() if box else ():
+        if value:
+            # Where slices are resampled, any voxel that has a share in a slice counts as shown there.
+            shown = to_slices(resample(labels == value, own, prepared.grid), preparation.axis)
+            in_source[value] = np.array([shown[index].any() for index in prepared.indices])
+    on_grid = to_slices(resample(labels, own, prepared.grid, smooth=False), preparation.axis)
+    return prepared.window.apply_to_labels([on_grid[index] for index in prepared.indices]), in_source
+
+
+def _given_domains(case: Case, settings: CohortSettings, volume: Volume, index: int) -> str:
+    """What folders or tables say of one slice; a table's row for the slice before one for the patient."""
+    if case.slice_domains is not None:
+        in_file = volume.index_in_file(slice_axis_of(settings.preparation.axis), index)
+        names = volume.source.slice_names
+        for key in (str(in_file), *([names[in_file]] if in_file < len(names) else [])):
+            if key in case.slice_domains:
+                return settings.domains.to_text(case.slice_domains[key])
+    return "" if case.domains is None else settings.domains.to_text(case.domains)
+
+
+def _slice_rows(case: Case, prepared: PreparedSlices, texts: list[str], areas: np.ndarray) -> list[dict[str, Any]]:
+    rows = []
+    row_of = {int(index): row for row, index in enumerate(prepared.indices)}
+    for index, share in enumerate(prepared.foreground_shares):
+        row = row_of.get(index)
+        if row is None:
+            reason = "nearly blank" if share else "blank"
+        else:
+            reason = "" if texts[row] else "small or unlisted lesion" if areas[row] or case.mask else "no label"
+        rows.append(
+            {
+                "patient": case.patient,
+                "row": "" if row is None else row,
+                "slice_index": index,
+                "height": "" if row is None else round(float(prepared.heights[row]), 6),
+                "domains": "" if row is None else texts[row],
+                "foreground_share": round(float(share), 6),
+                "lesion_area_px": "" if row is None else int(areas[row]),
+                "reason": reason,
+            }
+        )
+    return rows
+
+
+def _provenance(case: Case, volume: Volume, prepared: PreparedSlices) -> dict[str, Any]:
     window = prepared.window
     return {
-        "sources": {name: os.fspath(path) for name, path in case.images.items()},
-        "sha256": list(digests.values()),
-        "mask": os.fspath(case.mask) if case.mask else None,
+        "sources": {name: os.fspath(source.name) for name, source in case.images.items()},
+        "sha256": list(volume.sha256),
+        "mask": os.fspath(case.mask.name) if case.mask else "",
         "source_shape": list(volume.source.shape),
         "source_affine": volume.source.affine.round(6).tolist(),
         "crop_box": [window.top, window.left, window.height, window.width],
         "pixels_cut_off": prepared.pixels_cut_off,
-        "blank_slices": prepared.blank_slices,
         "scales": [asdict(scale) for scale in prepared.scales],
     }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_prep.centering import Window, center_window
+from data_prep.centering import FieldOfView, Window, center_window
 from data_prep.errors import DataError
-from data_prep.intensity import FOREGROUND_FLOOR, IntensityScale, fit_percentiles
-from data_prep.slicing import SliceAxis, slice_spacing_mm, to_slices, to_volume
+from data_prep.foreground import Foreground, ForegroundRule, find_foreground
+from data_prep.intensity import FOREGROUND_FLOOR, IntensityRule, IntensityScale, fit_scale
+from data_prep.resampling import Grid, correct_bias, resample
+from data_prep.slicing import SliceAxis, slice_axis_of, slice_spacing_mm, to_slices, to_volume
 from data_prep.volume import Volume
 
 
@@ -21,25 +24,49 @@ class Preparation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     channels: tuple[str, ...] = Field(min_length=1)
-    """Modality names in channel order, as in the file names: `flair`, `t1ce`, …"""
+    """Channel names in order: `flair`, `t1ce`, …"""
     size: tuple[int, int] = (64, 64)
     """Height and width of a prepared slice in pixels, each at least 32."""
     axis: SliceAxis = "axial"
     """Anatomical plane of the slices."""
-    field_of_view_mm: float = Field(default=192.0, gt=0)
-    """Length of the longer side of the window around the patient's foreground, in mm. 192 holds an adult brain."""
+    field_of_view_mm: FieldOfView = 192.0
+    """Length in mm of the longer side of the window around the patient's foreground. 192 holds an adult brain.
+    `crop`: `size` pixels of the source, nothing is resampled. `whole`: the whole slice, whatever its size."""
+    foreground: ForegroundRule = "constant"
+    """What counts as patient; see `find_foreground`. `mask`: a file of the patient says it."""
+    intensity: IntensityRule = "percentile"
+    """How each channel's values become 0 to 1, for each patient; see `fit_scale`."""
     intensity_percentiles: tuple[float, float] = (0.5, 99.9)
-    """Foreground percentiles that become 0 and 1, for each channel and patient."""
+    """Foreground percentiles that become 0 and 1 under `percentile`."""
+    zscore_limit: float = Field(default=4.0, gt=0)
+    """Standard deviations below and above the foreground's mean that become 0 and 1 under `zscore`."""
+    intensity_window: tuple[float, float] | None = None
+    """Values that become 0 and 1 under `window`, in file units (HU for CT)."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Voxel size along right, anterior, superior that volumes are resampled to first; None: as they are."""
+    bias_correction: bool = False
+    """N4 bias field correction of each channel."""
+    resample_to_first: bool = False
+    """Channels on other grids are resampled onto the first channel's; otherwise they are an error."""
     min_foreground_share: float = Field(default=0.05, ge=0, le=1)
-    """Slices with a smaller share of foreground pixels are blank and discarded."""
+    """Slices with a smaller share of foreground pixels are nearly blank and discarded."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if min(self.size) < 32:
             raise ValueError(f"`size` must be at least 32, got {min(self.size)}")
+        if isinstance(self.field_of_view_mm, float) and not 0 < self.field_of_view_mm < np.inf:
+            raise ValueError(f"`field_of_view_mm` must be more than 0, got {self.field_of_view_mm:g}")
         low, high = self.intensity_percentiles
         if not 0 <= low < high <= 100:
             raise ValueError(f"`intensity_percentiles` must rise within 0 to 100, got {low:g} and {high:g}")
+        window = self.intensity_window
+        if (self.intensity == "window") != (window is not None):
+            raise ValueError("`intensity_window` and intensity `window` need each other")
+        if window and not -np.inf < window[0] < window[1] < np.inf:
+            raise ValueError(f"`intensity_window` must rise, got {window[0]:g} and {window[1]:g}")
+        if self.spacing_mm and not all(0 < step < np.inf for step in self.spacing_mm):
+            raise ValueError(f"`spacing_mm` must be three numbers more than 0, got {self.spacing_mm}")
         if len(set(self.channels)) < len(self.channels):
             raise ValueError(f"`channels` names one twice: {', '.join(self.channels)}")
         return self
@@ -49,56 +76,98 @@ class Preparation(BaseModel):
 class PreparedSlices:
     """One patient's slices that are not blank.
 
-    `images` is (S, C, H, W) float32 in [0, 1], 0 exactly where there is no patient. `indices` (S,) are positions along
-    the slice axis of the RAS+ volume, `heights` (S,) the same from 0 at the first slice with foreground to 1 at the
-    last. `pixels_cut_off` counts foreground pixels outside the window.
+    Attributes:
+        images: (S, C, H, W) float16 in [0, 1], 0 exactly where there is no patient.
+        indices: (S,) positions along the slice axis of `grid`.
+        heights: (S,) the same from 0 at the first slice with foreground to 1 at the last.
+        foreground_shares: of all slices of `grid`, kept or not, the share of the window that shows the patient.
+        grid: the grid that slices were cut from: the volume's own, or the one it was resampled to.
+        foreground: what shows the patient on that grid, in any channel.
+        window: what part of a slice an image shows.
+        scales: one a channel.
+        bias_fields: what each channel was divided by, (I, J, K) on the volume's own grid; empty without N4.
+        pixels_cut_off: foreground pixels outside the window, in slices of `grid`.
     """
 
     images: np.ndarray
     indices: np.ndarray
     heights: np.ndarray
     foreground_shares: np.ndarray
-    blank_slices: int
+    grid: Grid
+    foreground: Foreground
     window: Window
     scales: tuple[IntensityScale, ...]
+    bias_fields: tuple[np.ndarray, ...]
     pixels_cut_off: int
 
 
-def prepare_slices(volume: Volume, preparation: Preparation) -> PreparedSlices:
-    """Normalize inside the foreground, center and crop, cut slices, discard blank ones.
+def prepare_slices(
+    volume: Volume, preparation: Preparation, *, foreground_mask: np.ndarray | None = None
+) -> PreparedSlices:
+    """Correct, resample, normalize inside the foreground, center and crop, cut slices, discard blank ones.
+
+    Args:
+        volume: the patient's channels.
+        preparation: the settings.
+        foreground_mask: (I, J, K) bool on the volume's grid, in RAS+ order; needed when the rule is `mask`.
 
     Raises:
         DataError: when a channel is constant or no slice holds enough foreground.
     """
-    scales, masks, normalized = [], [], []
-    for path, channel in zip(volume.paths, volume.array, strict=True):
-        try:
-            scale, foreground = fit_percentiles(channel, *preparation.intensity_percentiles)
-        except DataError as error:
-            raise DataError(str(error), path=path) from error
-        scales.append(scale)
-        masks.append(foreground)
-        normalized.append(np.where(foreground, scale.normalize(channel), 0))
-    foreground = to_slices(np.any(masks, axis=0), preparation.axis)
-    pixel_mm = slice_spacing_mm(volume.spacing_mm, preparation.axis)[1:]
-    window = center_window(foreground, pixel_mm, preparation.field_of_view_mm, preparation.size)
-    inside = window.apply(foreground.astype(np.float32)) >= 0.5
+    axis = preparation.axis
+    channels = list(volume.channels)
+    foregrounds = _foregrounds(volume, preparation, foreground_mask)
+    fields: tuple[np.ndarray, ...] = ()
+    if preparation.bias_correction:
+        in_volume = [to_volume(found.whole(), axis) for found in foregrounds]
+        corrected = [correct_bias(channel, mask) for channel, mask in zip(channels, in_volume, strict=True)]
+        channels, fields = [c for c, _ in corrected], tuple(field for _, field in corrected)
+    own = grid = Grid(shape=volume.shape, affine=volume.affine)
+    if preparation.spacing_mm:
+        grid = own.with_spacing(preparation.spacing_mm)
+        channels = [resample(channel, own, grid, outside=float(channel.min())) for channel in channels]
+        # No foreground knows its background any longer: it is blurred at the patient's surface.
+        moved = [resample(to_volume(f.whole(), axis), own, grid, smooth=False) for f in foregrounds]
+        foregrounds = [Foreground.of(to_slices(mask, axis).astype(bool)) for mask in moved]
+    union = reduce(Foreground.union, foregrounds)
+    foreground = union.whole()
+    used, shown = union.box[0], (union.box[1], union.box[2])
+    pixel_mm = slice_spacing_mm(_spacing(grid), axis)[1:]
+    window = center_window(
+        shown, pixel_mm, preparation.field_of_view_mm, preparation.size, (union.shape[1], union.shape[2])
+    )
+    inside = np.zeros((len(foreground), *preparation.size), bool)
+    inside[used] = window.apply_to_foreground(list(foreground[used]), within=shown)
     shares = inside.mean(axis=(1, 2))
     kept = np.flatnonzero(shares >= max(preparation.min_foreground_share, 1e-9))
     if not len(kept):
         problem = f"no slice has a foreground share of {preparation.min_foreground_share:g} or more"
         raise DataError(problem, path=volume.paths[0])
-    images = np.stack([window.apply(to_slices(c, preparation.axis)[kept]) for c in normalized], axis=1)
-    images = np.where(inside[kept][:, None], np.clip(images, FOREGROUND_FLOOR, 1), 0).astype(np.float32)
-    used = np.flatnonzero(foreground.any(axis=(1, 2)))
+    images = np.empty((len(kept), len(channels), *preparation.size), np.float16)
+    scales = []
+    for number, (path, channel, own_foreground) in enumerate(zip(volume.paths, channels, foregrounds, strict=True)):
+        slices = to_slices(channel, axis)
+        scale = _fit(path, _values(slices, own_foreground), preparation)
+        scales.append(scale)
+        # Background must become 0. Mostly it lies at the scale's low end or below, and clipping does that.
+        if own_foreground.background is None or own_foreground.background > scale.low:
+            slices = np.where(own_foreground.whole(), slices, np.float32(scale.low))
+        limits = (scale.low, scale.high)
+        values = scale.normalize(
+            window.apply([slices[index] for index in kept], within=shown, outside=scale.low, limits=limits)
+        )
+        np.maximum(values, FOREGROUND_FLOOR, out=values)
+        images[:, number] = np.multiply(values, inside[kept], out=values)
     return PreparedSlices(
         images=images,
         indices=kept,
-        heights=(kept - used[0]) / max(1, used[-1] - used[0]),
-        foreground_shares=shares[kept],
-        blank_slices=len(shares) - len(kept),
+        heights=(kept - used.start) / max(1, used.stop - 1 - used.start),
+        foreground_shares=shares,
+        grid=grid,
+        foreground=union,
         window=window,
         scales=tuple(scales),
+        bias_fields=fields,
         pixels_cut_off=window.pixels_cut_off(foreground),
     )
 
@@ -117,13 +186,68 @@ def restore_volume(
 
     Voxels that no kept slice shows, and voxels outside the window, are 0.
     """
-    grid = to_slices(volume.array[0], preparation.axis)
-    full = np.zeros(grid.shape, slices.dtype)
+    full = np.zeros((len(prepared.foreground_shares), *prepared.window.source_shape), slices.dtype)
     full[prepared.indices] = prepared.window.invert(slices, smooth=smooth)
-    return np.ascontiguousarray(to_volume(full, preparation.axis))
+    restored = to_volume(full, preparation.axis)
+    own = Grid(shape=volume.shape, affine=volume.affine)
+    return np.ascontiguousarray(resample(restored, prepared.grid, own, smooth=smooth))
 
 
-def volume_foreground(volume: Volume, prepared: PreparedSlices) -> np.ndarray:
-    """(I, J, K) bool in RAS+ order: voxels where any channel differs from its background."""
-    channels = zip(volume.array, prepared.scales, strict=True)
-    return np.any([channel != np.float32(scale.background) for channel, scale in channels], axis=0)
+def volume_foreground(volume: Volume, prepared: PreparedSlices, preparation: Preparation) -> np.ndarray:
+    """(I, J, K) bool on the volume's own grid: voxels that show the patient in any channel."""
+    own = Grid(shape=volume.shape, affine=volume.affine)
+    return resample(to_volume(prepared.foreground.whole(), preparation.axis), prepared.grid, own, smooth=False).astype(
+        bool, copy=False
+    )
+
+
+def source_slices(prepared: PreparedSlices, volume: Volume, preparation: Preparation) -> np.ndarray:
+    """(S,) for each kept slice the nearest one of the volume's own grid: indices along its slice axis, RAS+ order."""
+    axis = slice_axis_of(preparation.axis)
+    positions = np.zeros((len(prepared.indices), 4))
+    positions[:, :3] = (np.array(prepared.grid.shape) - 1) / 2
+    positions[:, axis], positions[:, 3] = prepared.indices, 1
+    there = positions @ (np.linalg.inv(volume.affine) @ prepared.grid.affine).T
+    return np.clip(np.round(there[:, axis]).astype(int), 0, volume.shape[axis] - 1)
+
+
+def _foregrounds(volume: Volume, preparation: Preparation, mask: np.ndarray | None) -> list[Foreground]:
+    """One a channel."""
+    if preparation.foreground == "mask":
+        if mask is None:
+            raise DataError("has no foreground mask; add one, or choose another --foreground", path=volume.paths[0])
+        if not mask.any():
+            raise DataError("its foreground mask is empty", path=volume.paths[0])
+        return [Foreground.of(to_slices(mask, preparation.axis))] * len(volume.channels)
+    found = []
+    for path, channel in zip(volume.paths, volume.channels, strict=True):
+        try:
+            found.append(find_foreground(to_slices(channel, preparation.axis), preparation.foreground))
+        except DataError as error:
+            raise DataError(str(error), path=path) from error
+    return found
+
+
+def _values(slices: np.ndarray, foreground: Foreground) -> np.ndarray:
+    """Foreground values, (N,)."""
+    # Picking from copies in memory order is several times as fast as from views.
+    values: np.ndarray = np.ascontiguousarray(slices[foreground.box])[np.ascontiguousarray(foreground.inside)]
+    return values
+
+
+def _fit(path: object, values: np.ndarray, preparation: Preparation) -> IntensityScale:
+    try:
+        return fit_scale(
+            values,
+            preparation.intensity,
+            percentiles=preparation.intensity_percentiles,
+            zscore_limit=preparation.zscore_limit,
+            window=preparation.intensity_window,
+        )
+    except DataError as error:
+        raise DataError(str(error), path=str(path)) from error
+
+
+def _spacing(grid: Grid) -> tuple[float, float, float]:
+    i, j, k = np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0))
+    return float(i), float(j), float(k)

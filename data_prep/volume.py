@@ -14,21 +14,32 @@ from data_prep.errors import DataError
 SAME_GRID_TOLERANCE_MM = 1e-3
 
 
+MAX_VOXELS = 2**31
+"""Larger images are refused before memory is taken for them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceGrid:
-    """The voxel grid of a file as it lies on disk.
+    """The voxel grid of a file, or of the files of one series, as it lies on disk.
 
-    `shape` is (I, J, K) in file order and `affine` maps those indices to world positions (RAS+, mm).
-    `qform` and `sform` are the header's two transforms with their NIfTI codes; `units` is the header's xyzt code.
+    Attributes:
+        path: the file, or the folder of the series.
+        sha256: of the bytes of all files.
+        shape: (I, J, K) in file order.
+        affine: maps those indices to world positions (RAS+, mm).
+        qform, sform: the two transforms of a NIfTI header with their codes; None in other formats.
+        units: the xyzt code of a NIfTI header; 2 is mm.
+        slice_names: for volumes made of files, the file of each position along the last axis, in file order.
     """
 
     path: Path
     sha256: str
     shape: tuple[int, int, int]
     affine: np.ndarray
-    qform: tuple[np.ndarray, int]
-    sform: tuple[np.ndarray, int]
-    units: int
+    qform: tuple[np.ndarray, int] | None = None
+    sform: tuple[np.ndarray, int] | None = None
+    units: int = 2
+    slice_names: tuple[str, ...] = ()
 
     def from_ras(self, array: np.ndarray) -> np.ndarray:
         """Reorder an (I, J, K) array from RAS+ order into the order of the file."""
@@ -57,15 +68,43 @@ class SourceGrid:
 class Volume:
     """An image with channels.
 
-    `array` is (C, I, J, K) float32 with axes running right, anterior, superior as nearly as the scan allows (RAS+);
-    an oblique scan keeps its rotation in `affine`, which maps (i, j, k) to world positions in mm.
-    `source` is the grid of the first channel's file, which all channels share; `paths` holds a file a channel.
+    Attributes:
+        channels: an (I, J, K) array a channel, float32 or the integers of its file, with axes running right, anterior,
+            superior as nearly as the scan allows (RAS+). They are kept apart because joining them costs a copy.
+        affine: maps (i, j, k) to world positions in mm; an oblique scan keeps its rotation here.
+        source: the grid of the first channel's file, on which all channels lie.
+        paths: a file, or the folder of a series, a channel.
+        sha256: of the bytes each channel was read from.
     """
 
-    array: np.ndarray
+    channels: tuple[np.ndarray, ...]
     affine: np.ndarray
     source: SourceGrid
     paths: tuple[Path, ...]
+    sha256: tuple[str, ...]
+
+    @classmethod
+    def from_file_order(cls, array: np.ndarray, source: SourceGrid) -> Volume:
+        """Turn (C, I, J, K) voxels in the order of `source` to RAS+; views where possible, nothing is copied."""
+        orientation = nib.orientations.io_orientation(source.affine)
+        return cls(
+            channels=tuple(nib.orientations.apply_orientation(channel, orientation) for channel in array),
+            affine=source.affine @ nib.orientations.inv_ornt_aff(orientation, source.shape),
+            source=source,
+            paths=(source.path,) * len(array),
+            sha256=(source.sha256,) * len(array),
+        )
+
+    @property
+    def array(self) -> np.ndarray:
+        """All channels as one (C, I, J, K) array; a view where there is one."""
+        return self.channels[0][None] if len(self.channels) == 1 else np.stack(self.channels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(I, J, K) of every channel."""
+        i, j, k = self.channels[0].shape
+        return i, j, k
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -75,11 +114,21 @@ class Volume:
 
     def index_in_file(self, ras_axis: int, index: int) -> int:
         """An index along axis 0, 1 or 2 of the RAS+ array as the file counts it along the same anatomical axis."""
-        return self.array.shape[1 + ras_axis] - 1 - index if self.source.is_flipped(ras_axis) else index
+        return self.shape[ras_axis] - 1 - index if self.source.is_flipped(ras_axis) else index
 
     def __post_init__(self) -> None:
-        if self.array.ndim != 4:
-            raise ValueError(f"`array` must be (C, I, J, K), got shape {self.array.shape}")
+        shapes = {channel.shape for channel in self.channels}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 3:
+            raise ValueError(f"`channels` must be (I, J, K) arrays of one shape, got {shapes}")
+
+
+def is_usable(affine: np.ndarray) -> bool:
+    """Whether a (4, 4) affine is finite and its axes span space."""
+    lengths = np.sqrt((affine[:3, :3] ** 2).sum(0))
+    if not np.isfinite(affine).all() or lengths.min() == 0:
+        return False
+    # Relative to the axis lengths, so that tiny voxels are not mistaken for degenerate ones.
+    return abs(float(np.linalg.det(affine[:3, :3] / lengths))) >= 1e-3
 
 
 def stack_channels(volumes: list[Volume]) -> Volume:
@@ -92,10 +141,12 @@ def stack_channels(volumes: list[Volume]) -> Volume:
     for other in volumes[1:]:
         difference = other.source.difference_from(first.source)
         if difference:
-            raise DataError(f"has {difference}; resample it onto the same grid", path=other.source.path)
+            problem = f"has {difference}; resample it onto the same grid, or give --resample-to-first"
+            raise DataError(problem, path=other.source.path)
     return Volume(
-        array=np.concatenate([v.array for v in volumes]),
+        channels=tuple(channel for v in volumes for channel in v.channels),
         affine=first.affine,
         source=first.source,
         paths=tuple(path for v in volumes for path in v.paths),
+        sha256=tuple(digest for v in volumes for digest in v.sha256),
     )

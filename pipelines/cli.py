@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from anomaly_fpgan.errors import DeviceError, ModelError, NonFiniteLossError, TrainingError
 from data_prep.errors import DataError
 from evaluation.undefined import UndefinedMetricWarning
+from pipelines.cli_prepare import Layout, Output, Overwrite, Quiet, Resume, SkullStrip, inspect, prepare
 from pipelines.errors import UsageError
 from pipelines.output import existing_policy
 
@@ -56,12 +57,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that already exists.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an output that already exists.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")]
-
 
 @app.callback(invoke_without_command=True)
 def options(
@@ -73,45 +68,8 @@ def options(
         raise typer.Exit
 
 
-@app.command()
-def prepare(
-    source: Annotated[Path, typer.Argument(metavar="BRATS_DIR", help="Folder with a BraTS folder for each patient.")],
-    output: Output,
-    channels: Annotated[str, typer.Option(help="Modalities that become channels, separated by commas.")] = "flair",
-    size: Annotated[str, typer.Option(help="Pixels of a slice: one number, or height and width as 128x96.")] = "128",
-    axis: Annotated[str, typer.Option(help="Plane of the slices: axial, coronal or sagittal.")] = "axial",
-    field_of_view_mm: Annotated[float, typer.Option(help="Longer side of a slice in mm.")] = 192.0,
-    min_lesion_area: Annotated[
-        int, typer.Option(min=0, help="Slices with some lesion, but at most so many pixels, are not trained on.")
-    ] = 10,
-    split_seed: Annotated[
-        int, typer.Option(min=0, help="Decides which patient is for training, validation or test.")
-    ] = 0,
-    workers: Workers = 1,
-    overwrite: Overwrite = False,
-    resume: Resume = False,
-    quiet: Quiet = False,
-) -> None:
-    """Turn BraTS patients into a cohort of labeled slices."""
-    from data_prep.patient import CohortSettings
-    from data_prep.preparation import Preparation
-    from pipelines.prepare import prepare as run_prepare
-
-    screen = _screen(quiet)
-    settings = CohortSettings(
-        preparation=Preparation(
-            channels=tuple(name.strip().lower() for name in channels.split(",")),
-            size=_parse_size(size),
-            axis=axis,  # type: ignore[arg-type]  # checked by pydantic
-            field_of_view_mm=field_of_view_mm,
-        ),
-        min_lesion_area_px=min_lesion_area,
-        split_seed=split_seed,
-    )
-    existing = existing_policy(overwrite=overwrite, resume=resume)
-    result = run_prepare(source, output, settings, screen=screen, existing=existing, workers=workers)
-    screen.finish(output)
-    raise typer.Exit(1 if result.failures else 0)
+app.command()(prepare)
+app.command()(inspect)
 
 
 @app.command()
@@ -165,19 +123,34 @@ def evaluate(
 def report(
     run: Annotated[Path, typer.Argument(help="What `fpgan train` wrote.")],
     patients: Annotated[
-        list[Path], typer.Argument(metavar="PATIENT_DIR...", help="Folders of one patient or of many.")
+        list[Path], typer.Argument(metavar="PATH...", help="Folders of one patient or of many; all that prepare takes.")
     ],
     output: Output,
+    layout: Layout = "auto",
+    channels: Annotated[
+        str | None, typer.Option(help="The model's channels with patterns of file or series names: flair=*FLAIR*.")
+    ] = None,
+    skull_strip: SkullStrip = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a page, tables and volumes for each new patient."""
+    from data_prep.layouts.channels import parse_channels
     from pipelines.report import report as run_report
 
     screen = _screen(quiet)
     existing = existing_policy(overwrite=overwrite, resume=resume)
-    result = run_report(run, patients, output, screen=screen, existing=existing)
+    result = run_report(
+        run,
+        patients,
+        output,
+        screen=screen,
+        existing=existing,
+        layout=layout,
+        channels=parse_channels(channels) if channels else (),
+        skull_strip=skull_strip,
+    )
     abnormal = sum(entry["abnormal"] for entry in result.reports)
     screen.say(
         f"  {len(result.reports)} patients reported, {abnormal} of them abnormal; {len(result.failures)} left out"
@@ -244,13 +217,6 @@ def _screen(quiet: bool) -> Screen:
     from pipelines.screen import Screen
 
     return Screen(quiet=quiet)
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isascii() and part.isdigit() for part in parts):
-        raise UsageError(f"--size must be a number such as 128, or height and width such as 128x96, got {text!r}")
-    return int(parts[0]), int(parts[-1])
 
 
 def _print_metrics(metrics: dict[str, Any], screen: Screen) -> None:

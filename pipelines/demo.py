@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_prep.patient import CohortSettings
-from data_prep.preparation import Preparation
+from data_prep.cohort import open_cohort
 from data_prep.synthetic import write_synthetic_patient
 from pipelines.config import load_config
 from pipelines.evaluate import evaluate
 from pipelines.output import Existing, claim_output
 from pipelines.parallel import for_each
-from pipelines.prepare import prepare
+from pipelines.prepare import PrepareRequest, prepare
 from pipelines.report import report
 from pipelines.screen import Screen
 from pipelines.train import train
@@ -51,8 +50,8 @@ def demo(
             show(done, "")
 
     screen.say("2/5 Preparing slices: fpgan prepare")
-    settings = CohortSettings(preparation=Preparation(channels=("flair",), size=(64, 64)))
-    prepared = prepare(brats, cohort, settings, screen=screen, workers=workers)
+    request = PrepareRequest(layout="brats", preparation={"size": (64, 64)})
+    prepare(brats, cohort, request, screen=screen, workers=workers)
 
     screen.say("3/5 Training on healthy and diseased slices, no mask: fpgan train")
     config = load_config(preset="demo", overrides=[f"training.seed={seed}", *overrides])
@@ -62,8 +61,7 @@ def demo(
     metrics = evaluate(run, cohort, run / "evaluation", screen=screen)
 
     screen.say("5/5 Reporting patient by patient: fpgan report")
-    assert prepared.cohort is not None  # the embedded cohort has no failures
-    table = prepared.cohort.patients
+    table = open_cohort(cohort).patients
     chosen = table.loc[table["split"] == "test", "patient"].head(REPORTED_PATIENTS)
     report(run, [brats / name for name in chosen], output / "reports", screen=screen)
     return metrics

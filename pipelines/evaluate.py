@@ -15,7 +15,6 @@ from anomaly_fpgan.atomic import write_atomically
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort, open_cohort
 from data_prep.errors import DataError
-from data_prep.labels import encode_domains
 from evaluation.baselines import intensity_map
 from evaluation.froc import froc_curve, threshold_at_false_positives
 from evaluation.lesions import join_matches, match_slice
@@ -80,7 +79,7 @@ def evaluate(
         show(1, "")
         metrics = {
             "slices": slice_metrics(test),
-            "patients": patient_metrics(patients),
+            "patients": patient_metrics(patients, cohort.settings.domains),
             "lesions": lesion_metrics(test, threshold),
             "pixels": pixel_metrics(test, pixel_threshold),
             "fixed_point": fixed_point_metrics(test),
@@ -106,16 +105,18 @@ def _map_split(model: FixedPointGAN, cohort: Cohort, name: str, screen: Screen) 
         for done, patient in enumerate(names, start=1):
             maps = map_patient(model, cohort.images(patient))
             truth = np.asarray(cohort.masks(patient))
-            labels = encode_domains(slices.loc[slices["patient"] == patient, "domains"])
+            texts = slices.loc[slices["patient"] == patient, "domains"]
+            labels = cohort.settings.domains.encode(texts)
             l1 = same_domain_l1(maps.images, model.translate_labels(maps.images, labels))
             parts["foreground"].append(maps.foreground)
             parts["anomaly"].append(maps.anomaly)
             parts["masks"].append(truth)
             parts["intensity"].append(intensity_map(maps.images))
-            parts["same_l1"].append(np.where(labels.any(axis=1), l1, np.nan))
+            parts["same_l1"].append(np.where(texts != "", l1, np.nan))
             matches += [match_slice(c, t) for c, t in zip(maps.candidates, truth, strict=True)]
             show(done, "")
-    return SplitMaps(slices=slices, matches=matches, **{key: np.concatenate(part) for key, part in parts.items()})
+    arrays = {key: np.concatenate(part) for key, part in parts.items()}
+    return SplitMaps(slices=slices, domains=cohort.settings.domains, matches=matches, **arrays)
 
 
 def _slice_table(split: SplitMaps, threshold: float) -> pd.DataFrame:

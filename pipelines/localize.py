@@ -72,17 +72,18 @@ def localize(
     The healthy volume is the source minus the enlarged difference: where nothing changed it is the source itself, not
     a copy blurred by resampling.
     """
-    foreground = volume_foreground(volume, prepared)
+    foreground = volume_foreground(volume, prepared, preparation)
 
     def restore(slices: np.ndarray) -> np.ndarray:
         return np.where(foreground, restore_volume(slices, prepared, volume, preparation), 0).astype(np.float32)
 
     difference = restore(maps.signed)
+    fields = prepared.bias_fields or (np.float32(1),) * len(volume.channels)
     channel_changes = np.where(maps.foreground[:, None], maps.images - maps.healthy, 0)
     healthy = np.stack(
         [
-            source - scale.restore_difference(restore(channel_changes[:, channel]))
-            for channel, (source, scale) in enumerate(zip(volume.array, prepared.scales, strict=True))
+            source - scale.restore_difference(restore(channel_changes[:, channel])) * fields[channel]
+            for channel, (source, scale) in enumerate(zip(volume.channels, prepared.scales, strict=True))
         ]
     )
     candidates = np.stack([np.isin(c.labels, 1 + np.flatnonzero(c.peaks >= threshold)) for c in maps.candidates])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_prep.labels import DISEASED, HEALTHY
+from data_prep.labels import DomainNames
 from evaluation.baselines import learn_position_table
 from evaluation.bootstrap import bootstrap_interval
 from evaluation.lesions import LesionMatches, join_matches
@@ -30,6 +30,7 @@ class SplitMaps:
     """
 
     slices: pd.DataFrame
+    domains: DomainNames
     foreground: np.ndarray
     anomaly: np.ndarray
     masks: np.ndarray
@@ -45,7 +46,7 @@ class SplitMaps:
     @property
     def diseased(self) -> np.ndarray:
         """(S,) bool."""
-        return (self.slices["domains"] == DISEASED).to_numpy()
+        return self.domains.is_diseased(self.slices["domains"])
 
 
 def slice_metrics(split: SplitMaps) -> dict[str, Any]:
@@ -74,10 +75,10 @@ def patient_table(split: SplitMaps, patients: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["score", "patient"], ascending=[False, True], ignore_index=True)
 
 
-def patient_metrics(patients: pd.DataFrame) -> dict[str, Any]:
+def patient_metrics(patients: pd.DataFrame, domains: DomainNames) -> dict[str, Any]:
     """Healthy against diseased patients."""
     known = patients[patients["domain"] != ""]
-    labels, scores = (known["domain"] == DISEASED).to_numpy(), known["score"].to_numpy()
+    labels, scores = domains.is_diseased(known["domain"]), known["score"].to_numpy()
     return {
         "auc": auc_score(labels, scores),
         "auc_ci95": _interval(lambda i: auc_score(labels[i], scores[i]), known["patient"].to_numpy()),
@@ -128,7 +129,7 @@ def baseline_metrics(test: SplitMaps, train: pd.DataFrame) -> dict[str, Any]:
     kept = test.labeled
     labels, heights = test.diseased[kept], test.slices["height"].to_numpy()[kept]
     train = train[train["domains"] != ""]
-    table = learn_position_table((train["domains"] == DISEASED).to_numpy(), train["height"].to_numpy())
+    table = learn_position_table(test.domains.is_diseased(train["domains"]), train["height"].to_numpy())
     return {
         "intensity": {
             "slices": {
@@ -146,7 +147,8 @@ def report_metrics(split: SplitMaps, patients: pd.DataFrame, chosen: Mapping[str
     candidate, patient = (float(chosen.get(name, math.nan)) for name in ("threshold", "patient_threshold"))
     matches = join_matches(split.matches)
     abnormal = (patients["score"] >= patient).to_numpy()
-    domains = patients["domain"].to_numpy()
+    texts = patients["domain"]
+    diseased, healthy = split.domains.is_diseased(texts), (texts == split.domains.healthy_text).to_numpy()
     if math.isnan(candidate):
         return {"candidate_threshold": math.nan, "patient_threshold": math.nan}
     return {
@@ -154,8 +156,8 @@ def report_metrics(split: SplitMaps, patients: pd.DataFrame, chosen: Mapping[str
         "lesion_sensitivity": matches.sensitivity(candidate),
         "false_positives_per_image": matches.false_positives_per_image(candidate),
         "patient_threshold": patient,
-        "patient_sensitivity": _share(abnormal[domains == DISEASED], "patient sensitivity"),
-        "patient_specificity": _share(~abnormal[domains == HEALTHY], "patient specificity"),
+        "patient_sensitivity": _share(abnormal[diseased], "patient sensitivity"),
+        "patient_specificity": _share(~abnormal[healthy], "patient specificity"),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from data_prep.layouts import OUTPUT_MARKER
+from data_prep.layouts.walk import OUTPUT_MARKER
 from pipelines.errors import UsageError
 
 

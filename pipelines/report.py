@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,18 @@ from typing import Any
 from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from data_prep.case import Case, Failure
+from data_prep.cohort import file_stem
 from data_prep.cohort_writer import write_failures
 from data_prep.errors import DataError
-from data_prep.layouts.brats import brats_case, brats_patient_folders
-from data_prep.patient import read_channels
-from data_prep.preparation import Preparation, PreparedSlices, prepare_slices
+from data_prep.layouts import find_cases
+from data_prep.layouts.channels import Channel
+from data_prep.patient import fingerprint, read_and_prepare
+from data_prep.preparation import Preparation, PreparedSlices
 from data_prep.readers.nifti import write_nifti
+from data_prep.settings import CohortSettings
 from data_prep.volume import Volume
 from evaluation.scores import patient_score
+from pipelines.errors import UsageError
 from pipelines.inference import map_patient, model_preparation
 from pipelines.localize import Lesion, Localization, localize
 from pipelines.output import Existing, claim_output
@@ -31,6 +35,8 @@ from pipelines.screen import Screen
 
 REPORT_FILE = "report.json"
 INDEX_FILE = "index.html"
+HTML: dict[str, Any] = {"encoding": "utf-8", "errors": "xmlcharrefreplace"}
+"""File names that are no UTF-8 stand in a page as character references."""
 LESION_COLUMNS = tuple(Lesion.__annotations__)
 
 
@@ -54,37 +60,64 @@ class ReportResult:
 
 
 def report(
-    run: Path, inputs: Sequence[Path], output: Path, *, screen: Screen, existing: Existing = Existing.REFUSE
+    run: Path,
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    screen: Screen,
+    existing: Existing = Existing.REFUSE,
+    layout: str = "auto",
+    channels: tuple[Channel, ...] = (),
+    skull_strip: str | None = None,
 ) -> ReportResult:
     """Report on every patient found at or below `inputs`. One that cannot be used does not stop the others.
+
+    Args:
+        run: what `train` wrote.
+        inputs: what `find_cases` takes.
+        output: folder of the reports.
+        screen: where progress is shown.
+        existing: what to do when `output` holds something.
+        layout: how patients are arranged.
+        channels: the model's channels with patterns, where names alone do not tell files or series.
+        skull_strip: the command that makes the foreground mask, for a model trained with one.
 
     Raises:
         ModelError: when the run has no usable model, or one without an operating point.
         DataError: when no input holds a patient.
-        UsageError: when `output` exists and `existing` does not allow it.
+        UsageError: when `output` exists and `existing` does not allow it, or `channels` are not the model's.
     """
     model = FixedPointGAN.load(run)
     preparation = model_preparation(model, run)
     operating_point = read_operating_point(model, run)
-    folders, failures = _find_patients(inputs)
+    if channels and tuple(channel.name for channel in channels) != preparation.channels:
+        raise UsageError(f"--channels must be those of the model, in order: {', '.join(preparation.channels)}")
+    wanted = channels or tuple(Channel(name=name) for name in preparation.channels)
+    cases, failures = _find_patients(inputs, layout, wanted)
     claim_output(output, existing, command="report", inputs=inputs, can_resume=True)
     digest = _sha256(run / MODEL_FILE if run.is_dir() else run)
     if not (output / INDEX_FILE).is_file():
         _write_index(output, [], [])
     reports: dict[str, dict[str, Any]] = {}
-    with screen.progress("Reporting", len(folders)) as show:
-        for done, folder in enumerate(folders, start=1):
-            name = folder.resolve().name
+    with screen.progress("Reporting", len(cases)) as show:
+        for done, case in enumerate(cases, start=1):
+            folder = output / file_stem(case.patient)
             try:
-                if name in reports:
-                    raise DataError("a patient of this name was reported already; rename the folder", path=folder)
-                case = brats_case(folder, preparation.channels, with_mask=False)
-                reports[name] = _finished_report(output / name, case, digest) or report_patient(
-                    model, case, output, run=run, digest=digest, operating_point=operating_point
+                if case.patient in reports:
+                    problem = "a patient of this name was reported already; rename one"
+                    raise DataError(problem, path=next(iter(case.images.values())).name)
+                reports[case.patient] = _finished_report(folder, case, preparation, digest) or report_patient(
+                    model,
+                    case,
+                    output,
+                    run=run,
+                    digest=digest,
+                    operating_point=operating_point,
+                    skull_strip=skull_strip,
                 )
             except DataError as error:
-                failures.append(Failure(patient=name, reason=str(error)))
-            show(done, name)
+                failures.append(Failure(patient=case.patient, reason=str(error)))
+            show(done, case.patient)
     for failure in failures:
         screen.warn(f"left out {failure.patient}: {failure.reason}")
     ordered = sorted(reports.values(), key=lambda entry: (-entry["score"], entry["patient"]))
@@ -93,7 +126,14 @@ def report(
 
 
 def report_patient(
-    model: FixedPointGAN, case: Case, output: Path, *, run: Path, digest: str, operating_point: OperatingPoint
+    model: FixedPointGAN,
+    case: Case,
+    output: Path,
+    *,
+    run: Path,
+    digest: str,
+    operating_point: OperatingPoint,
+    skull_strip: str | None = None,
 ) -> dict[str, Any]:
     """Write one patient's folder below `output`, whole or not at all, and return what its `report.json` holds.
 
@@ -101,13 +141,14 @@ def report_patient(
         DataError: when a file of the patient cannot be used.
     """
     preparation = model_preparation(model, run)
-    volume, digests = read_channels(case)
-    prepared = prepare_slices(volume, preparation)
+    volume, prepared = read_and_prepare(case, preparation, skull_strip=skull_strip)
     maps = map_patient(model, prepared.images)
     found = localize(volume, prepared, maps, preparation, threshold=operating_point.candidate)
     score = patient_score(maps.scores)
+    name = file_stem(case.patient)
     summary = {
         "patient": case.patient,
+        "folder": name,
         "score": round(score, 6),
         "threshold": operating_point.patient,
         "candidate_threshold": operating_point.candidate,
@@ -116,7 +157,8 @@ def report_patient(
         "lesion_volume_mm3": round(sum(lesion.volume_mm3 for lesion in found.lesions), 2),
         "channels": list(preparation.channels),
         "source": {
-            "sha256": digests,
+            "fingerprint": _fingerprint(case, preparation),
+            "sha256": dict(zip(case.images, volume.sha256, strict=True)),
             "shape": list(volume.source.shape),
             "spacing_mm": [round(step, 3) for step in volume.spacing_mm],
             "affine": volume.source.affine.tolist(),
@@ -127,55 +169,58 @@ def report_patient(
         "versions": {name: version(name) for name in ("fpgan", "torch", "monai", "nibabel")},
     }
     picture, thumbnail = draw_patient(volume, prepared, found, maps.scores, preparation)
-    folder = output / f".{case.patient}.part"
+    folder = output / f".{name}.part"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     files = [*_write_volumes(folder, volume, found, preparation), "lesions.csv", REPORT_FILE]
     _write_lesions(folder / "lesions.csv", found.lesions)
     (folder / "preview.png").write_bytes(thumbnail)
-    (folder / "report.html").write_text(render_patient_page(summary, picture, files), encoding="utf-8")
+    (folder / "report.html").write_text(render_patient_page(summary, picture, files), **HTML)
     (folder / REPORT_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    if (output / case.patient / REPORT_FILE).is_file():  # an outdated report of this command, and nothing else
-        shutil.rmtree(output / case.patient)
-    folder.replace(output / case.patient)
+    if (output / name / REPORT_FILE).is_file():  # an outdated report of this command, and nothing else
+        shutil.rmtree(output / name)
+    folder.replace(output / name)
     return summary
 
 
 def _write_index(output: Path, reports: Sequence[dict[str, Any]], failures: list[Failure]) -> None:
     write_failures(output / "failures.csv", failures)
-    (output / INDEX_FILE).write_text(render_index(reports, failures), encoding="utf-8")
+    (output / INDEX_FILE).write_text(render_index(reports, failures), **HTML)
 
 
-def _find_patients(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
-    folders, failures = [], []
+def _find_patients(
+    inputs: Sequence[Path], layout: str, channels: tuple[Channel, ...]
+) -> tuple[list[Case], list[Failure]]:
+    cases: list[Case] = []
+    failures: list[Failure] = []
     for path in inputs:
         try:
-            below = list(brats_patient_folders(path))
-            if not below:
-                raise DataError("holds no patient; expected files such as <id>_flair.nii.gz", path=path)
-            folders += below
+            finding = find_cases(path, layout=layout, channels=channels)
+            cases += finding.cases
+            failures += finding.failures
         except DataError as error:
             failures.append(Failure(patient=path.name, reason=str(error)))
-    if not folders:
+    if not cases:
         raise DataError(failures[0].reason)
-    return folders, failures
+    return cases, failures
 
 
-def _finished_report(folder: Path, case: Case, digest: str) -> dict[str, Any] | None:
+def _finished_report(folder: Path, case: Case, preparation: Preparation, digest: str) -> dict[str, Any] | None:
     """An earlier report on the same files by the same model; None when there is none."""
     path = folder / REPORT_FILE
     if not path.is_file():
         return None
     report = json.loads(path.read_text(encoding="utf-8"))
-    files = {file.name: _sha256(file) for file in case.files}
-    return report if (report["model"]["sha256"], report["source"]["sha256"]) == (digest, files) else None
+    made_of = (report["model"]["sha256"], report["source"].get("fingerprint"))
+    return report if made_of == (digest, _fingerprint(case, preparation)) else None
+
+
+def _fingerprint(case: Case, preparation: Preparation) -> str:
+    return fingerprint(replace(case, mask=None), CohortSettings(preparation=preparation))
 
 
 def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", path=path) from error
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:

@@ -14,12 +14,13 @@ import torch
 
 from anomaly_fpgan.atomic import write_atomically
 from anomaly_fpgan.device import choose_device
+from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.model import FixedPointGAN
+from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.milestones import CHECKPOINT_FILE, Validate
 from anomaly_fpgan.training.run import check_labels
 from anomaly_fpgan.training.run import train as train_model
 from data_prep.cohort import Cohort, CohortDataset, open_cohort
-from data_prep.labels import DISEASED, DOMAINS
 from evaluation.difference import difference_map
 from evaluation.roc import auc_score, operating_threshold, position_matched_auc
 from evaluation.scores import patient_score, slice_scores
@@ -52,7 +53,7 @@ def train(
     """
     cohort = open_cohort(cohort_path)
     dataset = CohortDataset(cohort, "train")
-    _check_domains(config)
+    config = _with_domains_of(cohort, config)
     check_labels(dataset, config.training.domains)
     device = choose_device(config.training.device)
     claim_output(output, existing, command="train", inputs=[cohort_path], can_resume=True)
@@ -98,7 +99,11 @@ def train(
 def validation_on(cohort: Cohort, screen: Screen) -> Validate | None:
     """A function that scores a model on the labeled validation slices, from their domains alone."""
     dataset = CohortDataset(cohort, "validation")
-    diseased = dataset.domains[:, DOMAINS.index(DISEASED)] > 0
+    domains = cohort.settings.domains
+    if domains.healthy_text is None:
+        screen.warn("none of the domains is the healthy one, so models cannot be scored; the last will be kept")
+        return None
+    diseased = domains.is_diseased(dataset.rows["domains"])
     if diseased.all() or not diseased.any():  # true of no slice at all, too
         screen.warn("the validation slices do not show both domains; the last model will be kept")
         return None
@@ -106,7 +111,7 @@ def validation_on(cohort: Cohort, screen: Screen) -> Validate | None:
     heights, patients = dataset.rows["height"].to_numpy(), dataset.rows["patient"].to_numpy()
     domain_of = dict(zip(cohort.patients["patient"], cohort.patients["domain"], strict=True))
     known = [name for name in np.unique(patients) if domain_of[name]]
-    patient_diseased = np.array([domain_of[name] == DISEASED for name in known])
+    patient_diseased = domains.is_diseased(domain_of[name] for name in known)
 
     def validate(model: FixedPointGAN) -> Mapping[str, float]:
         scores = slice_scores(difference_map(images, model.translate(images, "healthy")))
@@ -130,10 +135,16 @@ def _write(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def _check_domains(config: RunConfig) -> None:
-    wanted = config.training.domains.names
-    if wanted != DOMAINS:
-        raise UsageError(f"the settings ask for the domains {', '.join(wanted)}; the cohort has {', '.join(DOMAINS)}")
+def _with_domains_of(cohort: Cohort, config: RunConfig) -> RunConfig:
+    """The cohort knows its domains; settings that name others, as a preset may, were meant for other data."""
+    theirs = DomainScheme(**cohort.settings.domains.model_dump())
+    wanted = config.training.domains
+    if wanted not in (TrainingConfig().domains, theirs):
+        problem = (
+            f"the settings ask for the domains {', '.join(wanted.names)}; the cohort has {', '.join(theirs.names)}"
+        )
+        raise UsageError(problem)
+    return config.model_copy(update={"training": config.training.model_copy(update={"domains": theirs})})
 
 
 def _environment(device: torch.device) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.preparation import Preparation, PreparedSlices
+from data_prep.preparation import Preparation, PreparedSlices, source_slices, volume_foreground
 from data_prep.slicing import SliceAxis, slice_axis_of, slice_spacing_mm, to_slices
 from data_prep.volume import Volume
 from pipelines.localize import Localization
@@ -40,16 +40,18 @@ def draw_patient(
 ) -> tuple[bytes, bytes]:
     """Pictures of the most abnormal slices at the resolution of the source: the page's, and a thumbnail."""
     axis = preparation.axis
-    worst = prepared.indices[np.argsort(-scores, kind="stable")[:_SHOWN_SLICES]]
+    worst = source_slices(prepared, volume, preparation)[np.argsort(-scores, kind="stable")[:_SHOWN_SLICES]]
     # The channel that changed most; with one channel, that one.
-    spread = [scale.high - scale.low for scale in prepared.scales]
-    change = np.abs(volume.array - localization.healthy).max(axis=(1, 2, 3)) / spread
+    change = [
+        np.abs(source - healthy).max() / (scale.high - scale.low)
+        for source, healthy, scale in zip(volume.channels, localization.healthy, prepared.scales, strict=True)
+    ]
     channel = int(np.argmax(change))
     scale = prepared.scales[channel]
-    foreground = volume.array[channel] != np.float32(scale.background)
+    foreground = volume_foreground(volume, prepared, preparation)
     before, after = (
         to_slices(np.where(foreground, scale.normalize(array), 0), axis)
-        for array in (volume.array[channel], localization.healthy[channel])
+        for array in (volume.channels[channel], localization.healthy[channel])
     )
     difference, labels = to_slices(localization.difference, axis), to_slices(localization.labels, axis)
     box = _bounding_box(to_slices(foreground, axis))

@@ -11,9 +11,10 @@ import pytest
 
 from data_prep.case import Case
 from data_prep.cohort_writer import finish_cohort, start_cohort, write_patient
-from data_prep.layouts.brats import brats_case
-from data_prep.patient import CohortSettings
+from data_prep.layouts.brats import find_brats_cases
+from data_prep.layouts.channels import parse_channels
 from data_prep.preparation import Preparation
+from data_prep.settings import CohortSettings
 
 SHAPE = (40, 48, 12)
 """Voxels along left, posterior and superior, the axes of BraTS files."""
@@ -92,7 +93,9 @@ def make_case(tmp_path: Path, write_brats_patient: Callable[..., Path]) -> Calla
     """`make_case(name)` writes a patient below `source` and finds its files."""
 
     def make(name: str = "patient", **options: object) -> Case:
-        return brats_case(write_brats_patient(tmp_path / "source", name, **options), ("flair", "t1"))
+        folder = write_brats_patient(tmp_path / "source", name, **options)
+        (case,) = find_brats_cases(folder, parse_channels("flair,t1")).cases
+        return case
 
     return make
 

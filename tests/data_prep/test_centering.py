@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prep.centering import Window, center_window
+from data_prep.centering import FieldOfView, Window
+from data_prep.centering import center_window as center_window_on_box
+from data_prep.foreground import bounding_box
 
 ROWS, COLUMNS = 90, 70
 
@@ -17,6 +19,14 @@ def foreground() -> np.ndarray:
     result[1, 20:80, 5:55] = True
     result[2, 40:50, 20:30] = True
     return result
+
+
+def center_window(
+    foreground: np.ndarray, pixel_mm: tuple[float, float], field_of_view: FieldOfView, size: tuple[int, int]
+) -> Window:
+    box = bounding_box(foreground)
+    assert box is not None
+    return center_window_on_box((box[1], box[2]), pixel_mm, field_of_view, size, (ROWS, COLUMNS))
 
 
 def block(rows: slice, columns: slice, dtype: type = np.float32) -> np.ndarray:
@@ -64,7 +74,7 @@ def test_labels_keep_their_values(foreground: np.ndarray, name: str) -> None:
     window = center_window(foreground, *WINDOWS[name])
     labels = np.zeros((2, ROWS, COLUMNS), np.uint8)
     labels[1, 36:52, 18:25], labels[1, 36:52, 25:32], labels[1, 40:44, 20:30] = 1, 4, 2
-    seen = window.apply(labels, smooth=False)
+    seen = window.apply_to_labels(labels)
     restored = window.invert(seen, smooth=False)
     for array in (seen, restored):
         assert array.dtype == np.uint8
@@ -78,7 +88,9 @@ def test_nothing_is_resampled_when_size_and_window_agree(foreground: np.ndarray,
     assert (window.height, window.width) == (64, 64)
     values = np.random.default_rng(0).uniform(size=foreground.shape).astype(np.float32)
     inside = values * foreground
-    np.testing.assert_array_equal(window.invert(window.apply(inside, smooth=smooth), smooth=smooth), inside)
+    np.testing.assert_array_equal(window.invert(window.apply(inside), smooth=smooth), inside)
+    labels = (255 * inside).astype(np.uint8)
+    np.testing.assert_array_equal(window.invert(window.apply_to_labels(labels), smooth=False), labels)
 
 
 def test_a_window_over_the_edge_sees_zeros_there_and_returns_the_rest() -> None:
@@ -129,3 +141,60 @@ def test_no_slices_give_no_images() -> None:
     window = Window(top=0, left=0, height=40, width=40, source_shape=(ROWS, COLUMNS), size=(32, 48))
     assert window.apply(np.zeros((0, ROWS, COLUMNS), np.float32)).shape == (0, 32, 48)
     assert window.invert(np.zeros((0, 32, 48), np.float32)).shape == (0, ROWS, COLUMNS)
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_what_lies_outside_the_shown_part_is_as_if_it_were_resampled(foreground: np.ndarray, name: str) -> None:
+    window = center_window(foreground, *WINDOWS[name])
+    values = np.where(foreground, np.random.default_rng(0).uniform(1, 2, foreground.shape), 0.25).astype(np.float32)
+    whole = window.apply(values, outside=0.25)
+    part = window.apply(values, within=(slice(20, 80), slice(5, 55)), outside=0.25)
+    np.testing.assert_allclose(part, whole, atol=1e-5)
+
+
+def test_many_slices_at_once_are_the_same_as_one_by_one() -> None:
+    window = Window(top=3, left=-4, height=70, width=80, source_shape=(ROWS, COLUMNS), size=(48, 64))
+    values = np.random.default_rng(0).uniform(size=(70, ROWS, COLUMNS)).astype(np.float32)
+    together = window.apply(values)
+    for index in (0, 31, 32, 69):
+        np.testing.assert_array_equal(window.apply(values[index : index + 1])[0], together[index])
+
+
+def test_values_are_clipped_before_they_are_averaged() -> None:
+    window = Window(top=0, left=0, height=64, width=64, source_shape=(64, 64), size=(32, 32))
+    spike = np.zeros((1, 64, 64), np.int16)
+    spike[0, 20, 20] = 30_000
+    seen = window.apply(spike, limits=(0, 1))
+    assert 0 < seen.max() < 1
+
+
+def test_foreground_is_what_half_a_pixel_shows() -> None:
+    window = Window(top=0, left=0, height=64, width=64, source_shape=(64, 64), size=(32, 32))
+    mask = np.zeros((1, 64, 64), bool)
+    mask[0, 10:31, 20:40] = True  # rows 5 to 14 whole, row 15 by half at most
+    seen = window.apply_to_foreground(mask, within=(slice(10, 31), slice(20, 40)))[0]
+    smooth = window.apply(mask.astype(np.float32))[0]
+    np.testing.assert_array_equal(seen[np.abs(smooth - 0.5) > 0.01], (smooth > 0.5)[np.abs(smooth - 0.5) > 0.01])
+    assert seen[5:15, 10:20].all()
+
+
+def test_crop_takes_source_pixels_as_they_are(foreground: np.ndarray) -> None:
+    window = center_window(foreground, (0.7, 1.9), "crop", (32, 40))
+    # The middle of rows 20 to 79 and of columns 5 to 54.
+    assert (window.top, window.left, window.height, window.width) == (34, 10, 32, 40)
+    values = np.random.default_rng(0).uniform(size=foreground.shape).astype(np.float32)
+    np.testing.assert_array_equal(window.apply(values), values[:, 34:66, 10:50])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (32, 96), (200, 100)])
+@pytest.mark.parametrize("pixel_mm", [(1.0, 1.0), (2.0, 0.8)])
+def test_whole_holds_the_whole_slice_and_keeps_its_shape(
+    foreground: np.ndarray, size: tuple[int, int], pixel_mm: tuple[float, float]
+) -> None:
+    window = center_window(foreground, pixel_mm, "whole", size)
+    assert window.pixels_cut_off(np.ones_like(foreground)) == 0
+    seen = window.apply(np.ones((1, ROWS, COLUMNS), np.float32))[0]
+    height, width = (seen.max(axis=1) > 0.5).sum(), (seen.max(axis=0) > 0.5).sum()
+    expected = ROWS * pixel_mm[0] / (COLUMNS * pixel_mm[1])
+    assert height / width == pytest.approx(expected, rel=0.08)
+    assert height >= size[0] - 2 or width >= size[1] - 2

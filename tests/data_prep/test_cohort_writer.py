@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,24 @@ import numpy as np
 import pytest
 
 from data_prep import patient as patient_module
-from data_prep.case import Case
+from data_prep.case import Case, Source
 from data_prep.cohort import CohortDataset, open_cohort
 from data_prep.cohort_writer import finish_cohort, start_cohort, write_patient
 from data_prep.errors import DataError
-from data_prep.patient import CohortSettings
+from data_prep.settings import CohortSettings
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The paths given to `read_nifti`, in order."""
+    """The files that are read, in order."""
     paths: list[Path] = []
-    original = patient_module.read_nifti
+    original = patient_module.read_source
 
-    def counted(path: Path) -> Any:
-        paths.append(path)
-        return original(path)
+    def counted(source: Source) -> Any:
+        paths.extend(source.files)
+        return original(source)
 
-    monkeypatch.setattr(patient_module, "read_nifti", counted)
+    monkeypatch.setattr(patient_module, "read_source", counted)
     return paths
 
 
@@ -65,6 +66,10 @@ def files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def files_of(case: Case) -> list[Path]:
+    return [path for source in case.sources for path in source.files]
+
+
 def test_an_unchanged_patient_is_not_read_again(
     cohort_folder: Path, cases: list[Case], settings: CohortSettings, reads: list[Path]
 ) -> None:
@@ -81,7 +86,7 @@ def test_only_missing_patients_are_read_when_a_run_goes_on(
         write_patient(case, settings, tmp_path / "cohort")
     reads.clear()
     resumed = write_cohort(tmp_path / "cohort", cases, settings)
-    assert sorted(reads) == sorted(path for case in cases[4:] for path in case.files)
+    assert sorted(reads) == sorted(path for case in cases[4:] for path in files_of(case))
 
     whole = write_cohort(tmp_path / "whole", cases, settings)
     for name in files_below(whole):
@@ -92,10 +97,10 @@ def test_a_changed_source_is_prepared_again(
     cohort_folder: Path, cases: list[Case], settings: CohortSettings, reads: list[Path]
 ) -> None:
     before = np.load(cohort_folder / "images" / "000.npy")
-    make_brighter(cases[0].images["t1"])
+    make_brighter(cases[0].images["t1"].files[0])
     for case in cases:
         write_patient(case, settings, cohort_folder)
-    assert reads == cases[0].files
+    assert reads == files_of(cases[0])
     after = np.load(cohort_folder / "images" / "000.npy")
     np.testing.assert_array_equal(after[:, 0], before[:, 0])
     assert (after[:, 1] != before[:, 1]).any()
@@ -106,7 +111,7 @@ def test_a_changed_setting_prepares_every_patient_again(
 ) -> None:
     for case in cases:
         write_patient(case, make_settings(size=(64, 64)), cohort_folder)
-    assert reads == [path for case in cases for path in case.files]
+    assert reads == [path for case in cases for path in files_of(case)]
     assert np.load(cohort_folder / "images" / "000.npy").shape[2:] == (64, 64)
 
 
@@ -131,7 +136,7 @@ def test_an_array_in_use_stays_whole_while_its_patient_is_prepared_again(
 ) -> None:
     in_use = np.load(cohort_folder / "images" / "000.npy", mmap_mode="r")
     before = in_use.copy()
-    make_brighter(cases[0].images["t1"])
+    make_brighter(cases[0].images["t1"].files[0])
     write_patient(cases[0], settings, cohort_folder)
     np.testing.assert_array_equal(in_use, before)
     assert (np.load(cohort_folder / "images" / "000.npy") != before).any()
@@ -216,19 +221,80 @@ def test_a_cohort_is_incomplete_from_start_to_finish(
         open_cohort(output)
 
 
-def test_a_cohort_of_other_settings_is_not_gone_on_with(
-    cohort_folder: Path, make_settings: Callable[..., CohortSettings]
-) -> None:
+def test_what_a_killed_run_left_half_written_is_removed(cohort_folder: Path, settings: CohortSettings) -> None:
     before = files_below(cohort_folder)
-    with pytest.raises(DataError, match="was begun with other settings"):
-        start_cohort(cohort_folder, make_settings(size=(64, 64)))
+    for name in ("images/.7.part.000.npy", "records/.7.part.000.json", ".7.part.slices.csv"):
+        (cohort_folder / name).write_bytes(b"half")
+    start_cohort(cohort_folder, settings)
     assert files_below(cohort_folder) == before
-    open_cohort(cohort_folder)
+
+
+def test_a_patient_that_is_gone_from_the_source_leaves_the_cohort(
+    cohort_folder: Path, cases: list[Case], settings: CohortSettings, tmp_path: Path, write_cohort: Callable[..., Path]
+) -> None:
+    write_cohort(cohort_folder, cases[1:], settings)
+    fresh = write_cohort(tmp_path / "fresh", cases[1:], settings)
+    assert files_below(cohort_folder) == files_below(fresh)
+
+
+def finish(output: Path, cases: list[Case], settings: CohortSettings) -> None:
+    start_cohort(output, settings)
+    for case in cases:
+        write_patient(case, settings, output)
+    given = {case.patient: case.split for case in cases if case.split}
+    finish_cohort(output, [case.patient for case in cases], [], settings, given_splits=given)
+
+
+def test_scans_of_one_subject_are_in_one_split(tmp_path: Path, cases: list[Case], settings: CohortSettings) -> None:
+    twins = [replace(case, subject=f"S{number // 2}") for number, case in enumerate(cases)]
+    finish(tmp_path / "cohort", twins, settings)
+    patients = open_cohort(tmp_path / "cohort").patients
+    splits = patients.groupby("subject")["split"].nunique()
+    assert splits.tolist() == [1, 1, 1]
+    assert patients["split"].nunique() == 3
+
+
+def test_given_splits_are_kept_and_the_others_drawn(
+    tmp_path: Path, cases: list[Case], settings: CohortSettings
+) -> None:
+    given = [replace(case, split="test") for case in cases[:2]] + cases[2:]
+    finish(tmp_path / "cohort", given, settings)
+    patients = open_cohort(tmp_path / "cohort").patients.set_index("patient")["split"]
+    assert patients.loc[["000", "001"]].tolist() == ["test", "test"]
+    assert set(patients) == {"train", "validation", "test"}
+
+
+def test_one_subject_with_two_given_splits_is_an_error(
+    tmp_path: Path, cases: list[Case], settings: CohortSettings
+) -> None:
+    given = [replace(case, subject="S", split=split) for case, split in zip(cases, ("train", "test"), strict=False)]
+    with pytest.raises(DataError, match="scans of S are given two splits, train and test"):
+        finish(tmp_path / "cohort", given, settings)
+
+
+def test_folds_are_tables_columns(tmp_path: Path, cases: list[Case], make_settings: Callable[..., Any]) -> None:
+    seen: dict[str, list[str]] = {}
+    for fold in range(3):
+        finish(tmp_path / "cohort", cases, make_settings(folds=3, fold=fold))
+        for row in open_cohort(tmp_path / "cohort").patients.itertuples():
+            seen.setdefault(row.patient, []).append(row.split)
+            assert row.split == {0: "test", 1: "validation", 2: "train"}[(row.fold - fold) % 3]
+    assert all(sorted(splits) == ["test", "train", "validation"] for splits in seen.values())
+
+
+def test_the_same_image_in_two_splits_names_both(tmp_path: Path, cases: list[Case], settings: CohortSettings) -> None:
+    copied = tmp_path / "copy.nii"  # other bytes, the same voxels
+    nib.save(nib.load(cases[0].images["t1"].files[0]), copied)
+    twin = replace(cases[1], images={**cases[1].images, "t1": Source(format="nifti", files=(copied,))})
+    pair = [replace(cases[0], split="train"), replace(twin, split="test")]
+    with pytest.raises(DataError, match=r"000 \(train\) and 001 \(test\) hold the same image"):
+        finish(tmp_path / "cohort", pair, settings)
+    finish(tmp_path / "cohort", [replace(case, split="train") for case in pair], settings)
 
 
 def test_a_missing_source_is_refused_by_its_path(tmp_path: Path, cases: list[Case], settings: CohortSettings) -> None:
     start_cohort(tmp_path / "cohort", settings)
-    path = cases[0].images["t1"]
+    path = cases[0].images["t1"].files[0]
     path.unlink()
     with pytest.raises(DataError) as caught:
         write_patient(cases[0], settings, tmp_path / "cohort")
@@ -239,7 +305,7 @@ def test_a_missing_source_is_refused_by_its_path(tmp_path: Path, cases: list[Cas
 def test_nothing_is_left_of_a_patient_whose_files_went_bad(
     cohort_folder: Path, cases: list[Case], settings: CohortSettings, damage: str
 ) -> None:
-    path = cases[0].images["t1"]
+    path = cases[0].images["t1"].files[0]
     path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(DataError) as caught:
         write_patient(cases[0], settings, cohort_folder)

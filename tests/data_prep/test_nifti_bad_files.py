@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from isal import igzip
 
 from data_prep.errors import DataError
 from data_prep.readers.nifti import read_nifti, write_nifti
@@ -44,9 +47,21 @@ def with_sform(sform: np.ndarray) -> bytearray:
     return with_number(image(), 280, *sform[:3].ravel())
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 3120170\n"
+
+
+def analyze_header() -> bytes:
+    return with_number(
+        bytearray(nib.AnalyzeImage(np.ones(SHAPE, np.int16), np.eye(4)).header.binaryblock), 40, 3, kind="h"
+    )
+
+
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 BAD_FILES: dict[str, Callable[[], bytes]] = {
     "empty": lambda: b"",
+    "an empty gzip": lambda: gzip.compress(b""),
+    "a Git LFS pointer": lambda: LFS_POINTER,
+    "an Analyze header": lambda: analyze_header(),
     "random bytes": lambda: np.random.default_rng(0).bytes(5000),
     "an HTML page": lambda: b"<!DOCTYPE html>\n<html><body><h1>404 Not Found</h1></body></html>\n" * 20,
     "a zipped HTML page": lambda: gzip.compress(b"<!DOCTYPE html><html><body>404</body></html>" * 20),
@@ -72,7 +87,11 @@ BAD_FILES: dict[str, Callable[[], bytes]] = {
     "an infinite voxel": lambda: with_voxel(np.inf),
     "an infinite slope": lambda: with_number(image(), SLOPE, 3e38, 3e38),
     "an intercept of NaN": lambda: with_number(image(), SLOPE, 2, np.nan),
+    "a header that promises 10^12 voxels": lambda: with_number(image(), DIM_1, 10_000, 10_000, 10_000, kind="h"),
+    "rubbish after the gzip": lambda: gzip.compress(image()) + b"rubbish",
+    "a damaged second member": lambda: gzip.compress(image()) + gzip.compress(b"more")[:-8] + bytes(8),
     "two volumes": lambda: image(shape=(*SHAPE, 2)),
+    "a vector a voxel": lambda: image(shape=(*SHAPE, 1, 3)),
     "a single plane": lambda: image(shape=SHAPE[:2]),
     "color": lambda: image(RGB),
     "complex numbers": lambda: image(np.complex64),
@@ -88,7 +107,6 @@ BAD_FILES: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", BAD_FILES)
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_a_bad_file_is_refused_by_its_path(tmp_path: Path, name: str, suffix: str) -> None:
@@ -148,7 +166,6 @@ def refuse_or_write_back(path: Path) -> None:
     assert read_nifti(target).source.difference_from(volume.source) is None
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", QFORM_ODDITIES)
 def test_an_odd_qform_beside_a_good_sform_never_breaks_writing_back(tmp_path: Path, name: str) -> None:
     path = tmp_path / "patient_flair.nii"
@@ -156,7 +173,6 @@ def test_an_odd_qform_beside_a_good_sform_never_breaks_writing_back(tmp_path: Pa
     refuse_or_write_back(path)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("codes", [(1, 1), (0, 1), (1, 0), (0, 0)], ids=["both", "sform", "qform", "neither"])
 def test_damaged_header_bytes_raise_nothing_but_data_errors(tmp_path: Path, codes: tuple[int, int]) -> None:
     rng = np.random.default_rng(codes)
@@ -167,3 +183,100 @@ def test_damaged_header_bytes_raise_nothing_but_data_errors(tmp_path: Path, code
             raw[offset] = rng.choice([0, 127, 128, 255, rng.integers(256)])
         path.write_bytes(raw)
         refuse_or_write_back(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (LFS_POINTER, "is a Git LFS pointer, not the image; run `git lfs pull`"),
+        (b"<!DOCTYPE html><html>", "is a web page .* download it again"),
+        (b"\n  <html lang='en'>", "is a web page .* download it again"),
+        (b"", "is an empty file"),
+        (gzip.compress(b"<html>"), "is a web page .* download it again"),
+        (analyze_header(), "is an Analyze file, which has no orientation"),
+        (image(RGB), "holds RGB"),
+        (image(np.complex64), "holds complex64"),
+        (image(shape=(*SHAPE, 2)), r"holds 2 images, shape \(5, 6, 7, 2\); say which are channels, or split the file"),
+        (image(shape=(*SHAPE, 1, 3)), r"has shape \(5, 6, 7, 1, 3\)"),
+    ],
+)
+def test_the_message_says_what_the_file_is(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "patient_flair.nii.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        read_nifti(path)
+
+
+def test_five_axes_are_refused_even_for_several_channels(tmp_path: Path) -> None:
+    path = tmp_path / "patient.nii"
+    path.write_bytes(image(shape=(*SHAPE, 2, 3)))
+    with pytest.raises(DataError, match=r"has shape \(5, 6, 7, 2, 3\)"):
+        read_nifti(path, several_channels=True)
+
+
+def test_a_pair_without_its_image_says_so(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.ones(SHAPE, np.int16), np.eye(4)), tmp_path / "patient.hdr")
+    (tmp_path / "patient.img").unlink()
+    with pytest.raises(DataError, match=r"patient\.hdr: .* its \.img is missing"):
+        read_nifti(tmp_path / "patient.hdr")
+
+
+def test_a_short_image_of_a_pair_is_named_itself(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.ones(SHAPE, np.int16), np.eye(4)), tmp_path / "patient.hdr")
+    (tmp_path / "patient.img").write_bytes(bytes(100))
+    with pytest.raises(DataError, match=r"patient\.img: .* promises 420 bytes, it has 100"):  # 5·6·7 voxels of 2 bytes
+        read_nifti(tmp_path / "patient.hdr")
+
+
+def peak_bytes(read: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_gzip_holds_beyond_the_image_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "patient.nii.gz"
+    path.write_bytes(igzip.compress(bytes(image()) + bytes(2**26)))
+    assert peak_bytes(lambda: read_nifti(path)) < 2**22
+
+
+def test_an_extension_of_the_header_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "patient.nii.gz"
+    raw = with_number(image(), VOX_OFFSET, 352 + 2**26)
+    path.write_bytes(igzip.compress(bytes(raw[:352]) + bytes(2**26) + bytes(raw[352:])))
+    assert peak_bytes(lambda: np.testing.assert_array_equal(read_nifti(path).array, 1)) < 2**22
+
+
+@pytest.mark.parametrize("sides", [(10_000, 10_000, 10_000), (1200, 1200, 1200)], ids=["10^12", "as many as may be"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
+def test_a_promise_takes_no_memory(tmp_path: Path, sides: tuple[int, int, int], pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "patient.nii.gz"
+    path.write_bytes(pack(bytes(with_number(image(), DIM_1, *sides, kind="h"))))
+
+    def refuse() -> None:
+        with pytest.raises(DataError, match="promises"):
+            read_nifti(path)
+
+    assert peak_bytes(refuse) < 2**22
+
+
+def test_a_promise_that_the_gzip_could_hold_but_does_not_is_told_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "patient.nii.gz"
+    raw = with_number(image(), DIM_1, SHAPE[0] + 1, kind="h")
+    path.write_bytes(gzip.compress(bytes(raw)))
+    with pytest.raises(DataError, match=r"promises 856 bytes, it has 772"):  # 352 + 6·6·7 and 5·6·7 voxels of 2 bytes
+        read_nifti(path)
+
+
+@pytest.mark.parametrize("pixdim", [-1, 0, 1e30])
+def test_nothing_is_written_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str], pixdim: float) -> None:
+    path = tmp_path / "patient.nii"
+    raw = with_number(image(sform_code=0), PIXDIM_1, pixdim)
+    path.write_bytes(with_number(raw, 254, 99, kind="h"))  # an sform code that there is not
+    with contextlib.suppress(DataError):
+        read_nifti(path)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")

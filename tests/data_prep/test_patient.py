@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from pydantic import ValidationError
 
 from data_prep.case import Case
 from data_prep.errors import DataError
-from data_prep.patient import CohortSettings, fingerprint, prepare_patient, read_channels
+from data_prep.patient import fingerprint, prepare_patient, read_and_prepare
+from data_prep.settings import CohortSettings
 
 LESION = {5: 6, 7: 3, 8: 8}
 """Slices 5 and 8 show 36 and 64 pixels of lesion, slice 7 only 9."""
@@ -41,14 +43,16 @@ def test_slices_are_labeled_by_the_lesion_they_show(
     prepared = prepare_patient(make_case(lesion=LESION), make_settings())
     by_index = {row["slice_index"]: row for row in prepared.slices}
     assert {n: row["lesion_area_px"] for n, row in by_index.items() if row["lesion_area_px"]} == {5: 36, 7: 9, 8: 64}
-    assert {n: row["domains"] for n, row in by_index.items() if row["domains"] != "healthy"} == {
+    assert {n: row["domains"] for n, row in by_index.items() if row["row"] != "" and row["domains"] != "healthy"} == {
         5: "diseased",
         7: "",
         8: "diseased",
     }
     assert prepared.patient["domain"] == "diseased"
-    assert prepared.patient["slices"] == len(prepared.slices) == len(prepared.images) == len(prepared.mask)
-    assert [row["row"] for row in prepared.slices] == list(range(len(prepared.slices)))
+    assert prepared.patient["slices"] == len(prepared.images) == len(prepared.mask)
+    kept = [row["row"] for row in prepared.slices if row["row"] != ""]
+    assert kept == list(range(len(prepared.images)))
+    assert [row["slice_index"] for row in prepared.slices] == list(range(12))
 
 
 def test_arrays_have_the_types_and_ranges_of_the_cohort(
@@ -103,19 +107,23 @@ def test_the_row_of_a_patient_tells_where_it_came_from(
 ) -> None:
     case = make_case(lesion=LESION)
     row = prepare_patient(case, make_settings()).patient
-    assert row["sources"] == {name: str(path) for name, path in case.images.items()}
-    assert row["sha256"] == list(read_channels(case)[1].values())
+    assert row["sources"] == {name: str(source.files[0]) for name, source in case.images.items()}
+    files = [source.files[0] for source in case.images.values()]
+    assert row["sha256"] == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     assert row["source_shape"] == [40, 48, 12]
-    np.testing.assert_allclose(row["source_affine"], nib.load(case.mask).affine)
+    np.testing.assert_allclose(row["source_affine"], nib.load(case.mask.files[0]).affine)
     assert row["crop_box"] == [0, -4, 48, 48]  # 48 rows are there, 40 columns are padded by 4 on either side
     assert len(row["scales"]) == 2
     assert row["slices"] + row["blank_slices"] == 12
 
 
-def test_channels_are_read_in_the_order_of_the_case(make_case: Callable[..., Case]) -> None:
-    case = make_case()
+def test_channels_are_read_in_the_order_of_the_case(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    case, preparation = make_case(), make_settings().preparation
     backwards = replace(case, images=dict(reversed(case.images.items())))
-    np.testing.assert_array_equal(read_channels(backwards)[0].array, read_channels(case)[0].array[::-1])
+    there, back = read_and_prepare(case, preparation)[0], read_and_prepare(backwards, preparation)[0]
+    np.testing.assert_array_equal(back.array, there.array[::-1])
 
 
 @pytest.mark.parametrize("role", ["flair", "t1", "seg"])
@@ -124,7 +132,7 @@ def test_a_bad_file_of_any_role_is_refused_by_its_path(
     make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], role: str, damage: str
 ) -> None:
     case = make_case(lesion=LESION)
-    path = case.mask if role == "seg" else case.images[role]
+    path = (case.mask if role == "seg" else case.images[role]).files[0]
     if damage == "missing":
         path.unlink()
     elif damage == "truncated":
@@ -146,9 +154,9 @@ def test_a_constant_image_is_refused_by_its_path(
     make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], role: str, value: float
 ) -> None:
     case = make_case(lesion=LESION)
-    rewrite(case.images[role], lambda array: np.full_like(array, value))
+    rewrite(case.images[role].files[0], lambda array: np.full_like(array, value))
     message = refusal(case, make_settings())
-    assert message.startswith(f"{case.images[role]}: ")
+    assert message.startswith(f"{case.images[role].files[0]}: ")
     assert f"every voxel is {value}" in message
 
 
@@ -156,9 +164,9 @@ def test_a_mask_of_another_shape_is_refused(
     make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
 ) -> None:
     case = make_case(lesion=LESION)
-    rewrite(case.mask, lambda array: array[..., :-1])
+    rewrite(case.mask.files[0], lambda array: array[..., :-1])
     message = refusal(case, make_settings())
-    assert message.startswith(f"{case.mask}: ")
+    assert message.startswith(f"{case.mask.files[0]}: ")
     assert "(40, 48, 11)" in message
     assert "(40, 48, 12)" in message
 
@@ -168,7 +176,7 @@ def test_a_file_with_another_affine_is_refused_beyond_a_thousandth_of_a_millimet
     make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], role: str
 ) -> None:
     case = make_case(lesion=LESION)
-    path = case.mask if role == "seg" else case.images[role]
+    path = (case.mask if role == "seg" else case.images[role]).files[0]
     rewrite(path, lambda array: array, move_mm=0.0005)
     prepare_patient(case, make_settings())
     rewrite(path, lambda array: array, move_mm=0.002)
@@ -180,9 +188,9 @@ def test_a_mask_without_whole_labels_is_refused(
     make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], value: float
 ) -> None:
     case = make_case(lesion=LESION)
-    rewrite(case.mask, lambda array: np.where(array > 0, value, 0).astype(np.float32))
+    rewrite(case.mask.files[0], lambda array: np.where(array > 0, value, 0).astype(np.float32))
     message = refusal(case, make_settings())
-    assert message.startswith(f"{case.mask}: ")
+    assert message.startswith(f"{case.mask.files[0]}: ")
     assert "whole labels from 0 to 255" in message
 
 
@@ -191,14 +199,14 @@ def test_whole_labels_may_be_stored_as_floats(
 ) -> None:
     case = make_case(lesion=LESION)
     before = prepare_patient(case, make_settings()).mask
-    rewrite(case.mask, lambda array: array.astype(np.float64))
+    rewrite(case.mask.files[0], lambda array: array.astype(np.float64))
     np.testing.assert_array_equal(prepare_patient(case, make_settings()).mask, before)
 
 
 def test_a_patient_without_mask_is_refused(
     make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
 ) -> None:
-    assert "mask is needed" in refusal(replace(make_case(), mask=None), make_settings())
+    assert "has no lesion mask and no label" in refusal(replace(make_case(), mask=None), make_settings())
 
 
 def test_a_fingerprint_follows_files_and_settings(
@@ -211,12 +219,13 @@ def test_a_fingerprint_follows_files_and_settings(
     assert fingerprint(case, make_settings(min_lesion_area_px=20)) != mark
     assert fingerprint(case, make_settings(size=(64, 64))) != mark
     assert fingerprint(replace(case, mask=None), make_settings()) != mark
-    os.utime(case.images["t1"], (1, 1))
+    os.utime(case.images["t1"].files[0], (1, 1))
     assert fingerprint(case, make_settings()) != mark
 
 
 @pytest.mark.parametrize(
-    "change", [{"min_lesion_area_px": -1}, {"split_seed": -1}, {"split_shares": (0.5, 0.2, 0.2)}, {"folds": 5}]
+    "change",
+    [{"min_lesion_area_px": -1}, {"split_seed": -1}, {"split_shares": (0.5, 0.2, 0.2)}, {"folds": 2}, {"fold": 5}],
 )
 def test_unusable_settings_are_refused(make_settings: Callable[..., CohortSettings], change: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):

@@ -54,23 +54,12 @@ def slices() -> dict[str, np.ndarray]:
     affine = patient_affine()
     for number in range(PATIENTS):
         patient = synthesize_patient(number)
-        source = SourceGrid(
-            path=Path("none"),
-            sha256="",
-            shape=SHAPE,
-            affine=affine,
-            qform=(affine, 1),
-            sform=(affine, 1),
-            units=2,
-        )
-        # Files run left and posterior; RAS+ order is the same array with both axes turned.
-        ras_affine = affine @ np.array([[-1, 0, 0, SHAPE[0] - 1], [0, -1, 0, SHAPE[1] - 1], [0, 0, 1, 0], [0, 0, 0, 1]])
-        flair = patient.channels["flair"][::-1, ::-1].astype(np.float32)[None]
-        volume = Volume(array=flair, affine=ras_affine, source=source, paths=(source.path,))
+        source = SourceGrid(path=Path("none"), sha256="", shape=SHAPE, affine=affine)
+        volume = Volume.from_file_order(patient.channels["flair"][None], source)
         prepared = prepare_slices(volume, Preparation(channels=("flair",), size=(64, 64)))
         labels = to_slices((patient.labels > 0)[::-1, ::-1].astype(np.uint8), "axial")[prepared.indices]
         parts["images"].append(prepared.images[:, 0])
-        parts["masks"].append(prepared.window.apply(labels, smooth=False))
+        parts["masks"].append(prepared.window.apply_to_labels(list(labels)))
         parts["heights"].append(prepared.heights)
         parts["patients"].append(np.full(len(prepared.heights), number))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}

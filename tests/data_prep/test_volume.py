@@ -16,23 +16,36 @@ SHAPE = (4, 5, 6)
 
 
 def grid(affine: np.ndarray, name: str = "patient_flair.nii", shape: tuple[int, int, int] = SHAPE) -> SourceGrid:
-    return SourceGrid(
-        path=Path("folder") / name, sha256="", shape=shape, affine=affine, qform=(affine, 1), sform=(affine, 1), units=2
-    )
+    return SourceGrid(path=Path("folder") / name, sha256="", shape=shape, affine=affine)
 
 
 def volume(value: float, affine: np.ndarray, name: str, shape: tuple[int, int, int] = SHAPE) -> Volume:
-    array = np.full((1, *shape), value, np.float32)
-    return Volume(array=array, affine=affine, source=grid(affine, name, shape), paths=(Path(name),))
+    channel = np.full(shape, value, np.float32)
+    source = grid(affine, name, shape)
+    return Volume(channels=(channel,), affine=affine, source=source, paths=(Path(name),), sha256=(name,))
 
 
 def moved(affine: np.ndarray, *by_mm: float) -> np.ndarray:
     return nib.affines.from_matvec(np.eye(3), by_mm) @ affine
 
 
-def test_an_array_without_channel_axis_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"must be \(C, I, J, K\), got shape \(4, 5, 6\)"):
-        Volume(array=np.zeros(SHAPE, np.float32), affine=np.eye(4), source=grid(np.eye(4)), paths=())
+def test_channels_of_different_shapes_are_an_error() -> None:
+    channels = (np.zeros(SHAPE), np.zeros((4, 5, 7)))
+    with pytest.raises(ValueError, match=r"must be \(I, J, K\) arrays of one shape"):
+        Volume(channels=channels, affine=np.eye(4), source=grid(np.eye(4)), paths=(), sha256=())
+
+
+def test_turning_to_ras_copies_nothing_and_from_ras_leads_back(rng: np.random.Generator) -> None:
+    affine = np.array([[0.0, -2, 0, 9], [0, 0, 3, 4], [1, 0, 0, -7], [0, 0, 0, 1]])  # up, left, forward
+    stored = rng.integers(0, 9, (1, 4, 5, 6)).astype(np.int16)
+    source = grid(affine, shape=(4, 5, 6))
+    turned = Volume.from_file_order(stored, source)
+    assert turned.shape == (5, 6, 4)
+    assert np.shares_memory(turned.channels[0], stored)
+    np.testing.assert_array_equal(source.from_ras(turned.channels[0]), stored[0])
+    # One voxel, followed by hand: file (3, 1, 2) lies at (-2 * 1 + 9, 3 * 2 + 4, 3 - 7).
+    where = np.linalg.inv(turned.affine) @ [7, 10, -4, 1]
+    assert turned.channels[0][tuple(np.round(where[:3]).astype(int))] == stored[0, 3, 1, 2]
 
 
 def test_spacing_of_a_turned_grid_is_measured_along_its_axes() -> None:
@@ -99,6 +112,7 @@ def test_channels_are_joined_in_order() -> None:
     assert joined.array.shape == (3, *SHAPE)
     assert joined.array[:, 0, 0, 0].tolist() == [0, 1, 2]
     assert joined.source.path.name == "patient_flair.nii"
+    assert joined.sha256 == names
 
 
 @pytest.mark.parametrize(

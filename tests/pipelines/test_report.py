@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from anomaly_fpgan import FixedPointGAN
-from data_prep.layouts.brats import brats_case, find_brats_cases
+from data_prep.layouts.brats import find_brats_cases
+from data_prep.layouts.channels import parse_channels
 from data_prep.preparation import Preparation
 from pipelines.report import OperatingPoint, report_patient
 
@@ -39,7 +40,7 @@ def report_on(
     preparation = Preparation(channels=("flair",), size=(size, size), axis=axis, field_of_view_mm=130)
     stand_in: Any = model(preparation)
     point = OperatingPoint(candidate=0.2, patient=0.3)
-    case = brats_case(folder, ("flair",))
+    (case,) = find_brats_cases(folder, parse_channels("flair")).cases
     return report_patient(stand_in, case, output, run=output, digest="", operating_point=point)
 
 
@@ -189,9 +190,9 @@ def test_reports_among_the_patients_are_no_patients(fpgan: Callable[..., Any], t
     brats = tmp_path / "brats"
     shutil.copytree(tiny.brats / "P1", brats / "P1")
     assert fpgan("report", tiny.run, brats, "--output", brats / "P1" / "reports").exit_code == 0
-    cases, failures = find_brats_cases(brats, ("flair",))
-    assert [case.patient for case in cases] == ["P1"]
-    assert not failures
+    finding = find_brats_cases(brats, parse_channels("flair"))
+    assert [case.patient for case in finding.cases] == ["P1"]
+    assert not finding.failures
 
 
 def test_a_second_mask_does_not_disturb_a_report(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:

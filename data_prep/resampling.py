@@ -1,0 +1,97 @@
+"""Volumes onto other grids, and bias fields, through SimpleITK; grids are given as shape and RAS+ affine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Voxels (I, J, K) in RAS+ order; `affine` maps their indices to world positions in mm."""
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    def is_same(self, other: Grid) -> bool:
+        """Whether both are one grid, within rounding."""
+        return self.shape == other.shape and np.allclose(self.affine, other.affine, rtol=0, atol=1e-6)
+
+    def with_spacing(self, spacing_mm: tuple[float, float, float]) -> Grid:
+        """The grid of other voxel sizes over the same box of space: its outer faces stay, up to half a voxel."""
+        old, new = voxel_sizes(self.affine), np.array(spacing_mm)
+        shape = np.maximum(1, np.round(np.array(self.shape) * old / new)).astype(int)
+        affine = self.affine.copy()
+        affine[:3, :3] = self.affine[:3, :3] * (new / old)
+        # Voxel 0's center lies half a voxel inside the face; what is left over is shared by both ends.
+        first = ((np.array(self.shape) - 1) - (shape - 1) * new / old) / 2
+        affine[:3, 3] = self.affine[:3, :3] @ first + self.affine[:3, 3]
+        return Grid(shape=(int(shape[0]), int(shape[1]), int(shape[2])), affine=affine)
+
+
+def resample(array: np.ndarray, here: Grid, there: Grid, *, smooth: bool = True, outside: float = 0.0) -> np.ndarray:
+    """Values of an (I, J, K) array on another grid.
+
+    Args:
+        array: on the grid `here`.
+        here: where the values are.
+        there: where they are wanted.
+        smooth: linear interpolation, float32; False: the nearest voxel, in the array's own type.
+        outside: the value of voxels that lie beyond the array.
+    """
+    if here.is_same(there):
+        return array
+    import SimpleITK as sitk  # takes half a second to import, and most cohorts are not resampled
+
+    # A sheared grid has no direction cosines, so both grids stay in voxels, and one affine leads from there to here.
+    transform = np.linalg.inv(here.affine) @ there.affine
+    index_to_index = sitk.AffineTransform(3)
+    index_to_index.SetMatrix(transform[:3, :3].ravel().tolist())
+    index_to_index.SetTranslation(transform[:3, 3].tolist())
+    image = _to_image(array.astype(np.float32 if smooth else array.dtype, copy=False))
+    interpolator = sitk.sitkLinear if smooth else sitk.sitkNearestNeighbor
+    unit = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), tuple(np.eye(3).ravel()))
+    result = sitk.Resample(image, there.shape, index_to_index, interpolator, *unit, outside)
+    return _to_array(result)
+
+
+def correct_bias(array: np.ndarray, foreground: np.ndarray, shrink: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """N4 bias field correction (Tustison et al., IEEE TMI 2010) of an (I, J, K) array within its foreground.
+
+    The field is estimated on a grid `shrink` times as coarse, and its values are positive, 1 on average over the
+    foreground.
+
+    Returns:
+        The corrected array and the field it was divided by, both (I, J, K) float32.
+    """
+    import SimpleITK as sitk
+
+    # N4 takes logarithms; scans with a negative background are moved up first and back afterwards.
+    lift = np.float32(1 - min(float(array[foreground].min()), 1.0))
+    image = _to_image(np.where(foreground, array + lift, 0).astype(np.float32))
+    mask = _to_image(foreground.astype(np.uint8))
+    factors = [min(shrink, max(1, n // 8)) for n in array.shape]
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    n4.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
+    field = np.exp(_to_array(n4.GetLogBiasFieldAsImage(image)))
+    field = np.where(foreground, field / field[foreground].mean(), 1).astype(np.float32)
+    corrected = np.where(foreground, (array + lift) / field - lift, array).astype(np.float32)
+    return corrected, field
+
+
+def _to_image(array: np.ndarray) -> Any:
+    """SimpleITK counts axes from the fastest, so its index (i, j, k) is that of the transposed array."""
+    import SimpleITK as sitk
+
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    return sitk.GetImageFromArray(np.ascontiguousarray(array.T))
+
+
+def _to_array(image: Any) -> np.ndarray:
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(image).T
