@@ -129,9 +129,9 @@ def compare_parent_memory(count: int, folder: Path) -> None:
     peaks = {}
     for source in (few, folder / "small"):
         program = (
-            "import resource, sys\nfrom pipelines.cli import app\n"
+            "import sys\nfrom pipelines.cli import app\n"
             "try:\n    app(sys.argv[1:])\nexcept SystemExit as end:\n    assert end.code == 0, end.code\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
+            "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
         )
         arguments = [
             "prepare",
@@ -147,7 +147,7 @@ def compare_parent_memory(count: int, folder: Path) -> None:
             "--quiet",
         ]
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-        peaks[source.name] = float(done.stdout)
+        peaks[source.name] = float(done.stdout) / 1e3
     few_mb, many_mb = peaks["few"], peaks["small"]
     print(f"  peak memory of the parent: {few_mb:.1f} MB for {count // 4} patients, {many_mb:.1f} MB for {count}")
     print(f"  growth: {1000 * (many_mb - few_mb) / (count - count // 4):.1f} kB a patient")

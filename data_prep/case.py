@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,9 @@ class Source:
     @property
     def name(self) -> Path:
         """The path that messages name: the file, or the folder where there are several."""
-        return self.files[0] if len(self.files) == 1 or self.format == "nifti" else self.files[0].parent
+        if len(self.files) == 1 or self.format == "nifti":
+            return self.files[0]
+        return Path(os.path.commonpath([path.parent for path in self.files]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

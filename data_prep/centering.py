@@ -139,15 +139,20 @@ def center_window(
         box = (slice(0, source_shape[0]), slice(0, source_shape[1]))
         # One scale for both axes, in mm for each prepared pixel, so that the picture keeps its shape.
         scale = max(n * mm / m for n, mm, m in zip(source_shape, pixel_mm, size, strict=True))
-        lengths = [max(1, round(scale * m / mm)) for m, mm in zip(size, pixel_mm, strict=True)]
+        lengths = [_whole(scale * m / mm) for m, mm in zip(size, pixel_mm, strict=True)]
     elif field_of_view == "crop":
         lengths = list(size)
     else:
-        lengths = [max(1, round(field_of_view * m / max(size) / mm)) for m, mm in zip(size, pixel_mm, strict=True)]
+        lengths = [_whole(field_of_view * m / max(size) / mm) for m, mm in zip(size, pixel_mm, strict=True)]
     starts = [int(used.start + used.stop - length) // 2 for used, length in zip(box, lengths, strict=True)]
     return Window(
         top=starts[0], left=starts[1], height=lengths[0], width=lengths[1], source_shape=source_shape, size=size
     )
+
+
+def _whole(pixels: float) -> int:
+    """The nearest whole number from 1, the same for spacings that differ by what a file format rounds."""
+    return max(1, round(round(pixels, 3)))
 
 
 def _overlap(wanted: range, limit: int) -> tuple[slice, slice]:

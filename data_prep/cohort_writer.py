@@ -32,7 +32,8 @@ class CohortSummary:
     """What a finished cohort holds.
 
     `patients` counts them by split, `slices` by (split, domains); `unused_slices` counts slices by the reason why they
-    went; `pixels_cut_off` is the foreground outside the windows, `patients_cut_off` whose it is.
+    went; `pixels_cut_off` is the foreground outside the windows, `patients_cut_off` whose it is; `unclear_background`
+    counts patients of whom the value that was taken for background fills less than half of the volume's faces.
     """
 
     patients: Counter[str]
@@ -40,6 +41,7 @@ class CohortSummary:
     unused_slices: Counter[str]
     pixels_cut_off: int
     patients_cut_off: int
+    unclear_background: int
 
 
 def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
@@ -104,6 +106,7 @@ def finish_cohort(
     splits = _split(output, names, settings, given_splits or {})
     counted, slices, unused = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
     cut_off: list[int] = []
+    unclear_background = 0
     with _table(output / "patients.csv") as write_row, _table(output / "slices.csv") as write_slice:
         for name in names:
             record = _read_record(output, name)
@@ -111,6 +114,7 @@ def finish_cohort(
             write_row(splits[name] | {key: _cell(value) for key, value in record["patient"].items()})
             counted[split] += 1
             cut_off.append(record["patient"]["pixels_cut_off"])
+            unclear_background += record["patient"]["background_share"] < 0.5
             for row in record["slices"]:
                 write_slice({"split": split, **row})
                 if row["reason"]:
@@ -132,6 +136,7 @@ def finish_cohort(
         unused_slices=unused,
         pixels_cut_off=sum(cut_off),
         patients_cut_off=sum(pixels > 0 for pixels in cut_off),
+        unclear_background=unclear_background,
     )
 
 

@@ -18,13 +18,15 @@ class Foreground:
     """The pixels that show a patient in a stack of slices.
 
     `shape` is the stack's (S, rows, columns); `box` holds all of the foreground; `inside` says which pixels of the box
-    are foreground, bool. `background` is the value of all other pixels of the channel, where it is one.
+    are foreground, bool. `background` is the value of all other pixels of the channel, where it is one;
+    `background_share` its share of the volume's faces: where it is small, it is hardly what surrounds the patient.
     """
 
     shape: tuple[int, int, int]
     box: Box
     inside: np.ndarray
     background: float | None = None
+    background_share: float = 1.0
 
     @classmethod
     def of(cls, mask: np.ndarray) -> Foreground:
@@ -71,7 +73,8 @@ def find_foreground(slices: np.ndarray, rule: ForegroundRule) -> Foreground:
         return Foreground.of(np.ones(slices.shape, bool))
     if rule == "otsu":
         return Foreground.of(_above_otsu_threshold(slices))
-    background = slices.dtype.type(0 if rule == "zero" else background_value(slices))
+    value, share = (0.0, 1.0) if rule == "zero" else surrounding_value(slices)
+    background = slices.dtype.type(value)
     # Where integers are compared with 0, the pixels themselves say it, and a mask of the whole volume is spared.
     is_itself = background == 0 and slices.dtype.kind in "iu"
     differs = slices if is_itself else slices != background
@@ -79,20 +82,22 @@ def find_foreground(slices: np.ndarray, rule: ForegroundRule) -> Foreground:
     if box is None:
         raise DataError(f"every voxel is {background:g}; it holds no image")
     inside = slices[box] != background if is_itself else differs[box]
-    return Foreground(shape=slices.shape, box=box, inside=inside, background=float(background))
+    return Foreground(
+        shape=slices.shape, box=box, inside=inside, background=float(background), background_share=share
+    )
 
 
-def background_value(volume: np.ndarray) -> float:
-    """The constant that surrounds the patient: the commonest value on the six faces of a volume of any orientation.
+def surrounding_value(volume: np.ndarray) -> tuple[float, float]:
+    """What surrounds the patient: the commonest value on the six faces of a volume, and its share of them.
 
     Skull-stripped scans have one, usually 0; z-scored files have another, often negative.
     """
     faces = [volume[0], volume[-1], volume[:, 0], volume[:, -1], volume[:, :, 0], volume[:, :, -1]]
     corner = volume[0, 0, 0]
     if all((face == corner).all() for face in faces):  # so it is mostly, and counting values takes much longer
-        return float(corner)
+        return float(corner), 1.0
     values, counts = np.unique(np.concatenate([face.ravel() for face in faces]), return_counts=True)
-    return float(values[counts.argmax()])
+    return float(values[counts.argmax()]), float(counts.max() / counts.sum())
 
 
 def bounding_box(array: np.ndarray) -> Box | None:

@@ -211,5 +211,6 @@ def _provenance(case: Case, volume: Volume, prepared: PreparedSlices) -> dict[st
         "source_affine": volume.source.affine.round(6).tolist(),
         "crop_box": [window.top, window.left, window.height, window.width],
         "pixels_cut_off": prepared.pixels_cut_off,
+        "background_share": round(prepared.background_share, 4),
         "scales": [asdict(scale) for scale in prepared.scales],
     }

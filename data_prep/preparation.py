@@ -83,6 +83,7 @@ class PreparedSlices:
         foreground_shares: of all slices of `grid`, kept or not, the share of the window that shows the patient.
         grid: the grid that slices were cut from: the volume's own, or the one it was resampled to.
         foreground: what shows the patient on that grid, in any channel.
+        background_share: the smallest `Foreground.background_share` of a channel.
         window: what part of a slice an image shows.
         scales: one a channel.
         bias_fields: what each channel was divided by, (I, J, K) on the volume's own grid; empty without N4.
@@ -95,6 +96,7 @@ class PreparedSlices:
     foreground_shares: np.ndarray
     grid: Grid
     foreground: Foreground
+    background_share: float
     window: Window
     scales: tuple[IntensityScale, ...]
     bias_fields: tuple[np.ndarray, ...]
@@ -117,6 +119,7 @@ def prepare_slices(
     axis = preparation.axis
     channels = list(volume.channels)
     foregrounds = _foregrounds(volume, preparation, foreground_mask)
+    background_shares = [foreground.background_share for foreground in foregrounds]
     fields: tuple[np.ndarray, ...] = ()
     if preparation.bias_correction:
         in_volume = [to_volume(found.whole(), axis) for found in foregrounds]
@@ -165,6 +168,7 @@ def prepare_slices(
         foreground_shares=shares,
         grid=grid,
         foreground=union,
+        background_share=min(background_shares),
         window=window,
         scales=tuple(scales),
         bias_fields=fields,

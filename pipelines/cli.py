@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -34,6 +36,9 @@ class Commands(TyperGroup):
                 if not ctx.obj:
                     _show_only_undefined_metrics()
                 return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read the output, `head` for example, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
         except KeyboardInterrupt:
             typer.echo("fpgan: interrupted", err=True)
             raise typer.Exit(130) from None

@@ -226,5 +226,10 @@ def _say_what_was_done(
             f"  {summary.pixels_cut_off} foreground pixels of {summary.patients_cut_off} patients lie outside the "
             "field of view; `patients.csv` says whose"
         )
+    if summary.unclear_background:
+        screen.warn(
+            f"nothing constant surrounds {summary.unclear_background} patients; where the background is noise, "
+            "prepare with --foreground otsu, or mask"
+        )
     if failures:
         screen.warn(f"{len(failures)} patients could not be used; failures.csv says why")

@@ -21,6 +21,7 @@ from anomaly_fpgan.training.milestones import CHECKPOINT_FILE, Validate
 from anomaly_fpgan.training.run import check_labels
 from anomaly_fpgan.training.run import train as train_model
 from data_prep.cohort import Cohort, CohortDataset, open_cohort
+from data_prep.errors import DataError
 from evaluation.difference import difference_map
 from evaluation.roc import auc_score, operating_threshold, position_matched_auc
 from evaluation.scores import patient_score, slice_scores
@@ -138,6 +139,9 @@ def _write(path: Path, text: str) -> None:
 def _with_domains_of(cohort: Cohort, config: RunConfig) -> RunConfig:
     """The cohort knows its domains; settings that name others, as a preset may, were meant for other data."""
     theirs = DomainScheme(**cohort.settings.domains.model_dump())
+    if theirs.exclusive and len(theirs) < 2:
+        problem = f"all its slices are {theirs.names[0]}; training needs slices of another domain too"
+        raise DataError(problem, path=cohort.path)
     wanted = config.training.domains
     if wanted not in (TrainingConfig().domains, theirs):
         problem = (

@@ -11,7 +11,7 @@ import struct
 import sys
 from typing import BinaryIO
 
-import gdcm  # type: ignore[import-untyped]
+import gdcm
 
 REQUEST = struct.Struct("<64sIIHHHQ")
 """Transfer syntax, rows, columns, bits of the container, bits of a sample, whether signed, bytes of the stream."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import DataError
-from data_prep.foreground import Foreground, background_value, bounding_box, find_foreground
+from data_prep.foreground import Foreground, bounding_box, find_foreground, surrounding_value
 
 SHAPE = (20, 24, 10)
 
@@ -21,7 +21,7 @@ def test_a_constant_background_is_found_whatever_its_value(
 ) -> None:
     tissue = head(SHAPE, outside=0)
     volume = np.where(tissue, 100 * tissue, outside).astype(dtype)
-    assert background_value(volume) == dtype(outside)
+    assert surrounding_value(volume) == (dtype(outside), 1)
     found = find_foreground(volume, "constant")
     assert found.background == dtype(outside)
     np.testing.assert_array_equal(found.whole(), tissue != 0)
@@ -33,7 +33,9 @@ def test_a_head_that_touches_the_faces_does_not_hide_the_background(
 ) -> None:
     cropped = head(SHAPE, outside=outside)[3:-3, 4:-4, 2:-2]
     assert (cropped[0] != np.float32(outside)).any()
-    assert background_value(cropped) == np.float32(outside)
+    value, share = surrounding_value(cropped)
+    assert value == np.float32(outside)
+    assert 0.3 < share < 1
 
 
 def test_zero_takes_all_but_zero_whatever_surrounds_the_patient() -> None:
@@ -92,3 +94,8 @@ def test_the_union_holds_what_either_holds() -> None:
 def test_an_empty_mask_is_no_foreground() -> None:
     with pytest.raises(DataError, match="no voxel is foreground"):
         Foreground.of(np.zeros(SHAPE, bool))
+
+
+def test_noise_around_the_patient_is_told_by_its_share() -> None:
+    noise = np.random.default_rng(0).integers(0, 20, SHAPE).astype(np.int16)
+    assert find_foreground(noise, "constant").background_share < 0.2
