@@ -18,6 +18,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.filename not in (None, os.fspath(temporary)):
+            raise  # of a file that was read meanwhile
+        # The system's errors of a full disk name no file, and NumPy's no reason.
+        problem = f"cannot be written ({error.strerror or error}); check free space and permissions"
+        raise OSError(error.errno, problem, os.fspath(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ Back: resample to the window, then paste into slices of the original size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,37 +37,38 @@ class Window:
     def apply(
         self,
         slices: Sequence[np.ndarray],
+        shown: tuple[slice, slice],
         *,
-        within: tuple[slice, slice] | None = None,
         outside: float = 0.0,
         limits: tuple[float, float] | None = None,
-    ) -> np.ndarray:
-        """S slices (rows, columns) of any real type to (S, H, W) float32, smoothly.
+    ) -> Iterator[tuple[tuple[slice, slice, slice], np.ndarray]]:
+        """Slices of any real type to prepared images, smoothly, in parts that stay in the processor's cache.
 
         Args:
-            slices: the source.
-            within: rows and columns outside of which every value is `outside`, to spare the work there.
-            outside: the value of pixels beyond the slice's edge.
+            slices: S slices (rows, columns).
+            shown: rows and columns outside of which every value is `outside`.
+            outside: the value there, and beyond the slices' edge.
             limits: values are clipped to these before they are resampled.
+
+        Yields:
+            A place in (S, H, W), and its values, float32. Everywhere else the value is `outside`.
         """
-        rows, columns = within or (slice(0, self.source_shape[0]), slice(0, self.source_shape[1]))
-        row_weights, column_weights = self._weights()
-        seen_rows, seen_columns = _seen(row_weights[:, rows]), _seen(column_weights[:, columns])
-        by_rows = sparse.csr_array(row_weights[seen_rows, rows])
-        by_columns = sparse.csr_array(column_weights[seen_columns, columns])
-        images = np.full((len(slices), *self.size), outside, np.float32)
+        rows, columns = shown
+        row_centers = self.top + (np.arange(self.size[0]) + 0.5) * self.height / self.size[0] - 0.5
+        column_centers = self.left + (np.arange(self.size[1]) + 0.5) * self.width / self.size[1] - 0.5
+        row_weights = _triangle(row_centers, self.source_shape[0])[:, rows]
+        column_weights = _triangle(column_centers, self.source_shape[1])[:, columns]
+        seen_rows, seen_columns = _seen(row_weights), _seen(column_weights)
+        by_rows = sparse.csr_array(row_weights[seen_rows])
+        by_columns = sparse.csr_array(column_weights[seen_columns])
         for start in range(0, len(slices), _TOGETHER):
             some = np.stack([image[rows, columns] for image in slices[start : start + _TOGETHER]]).astype(np.float32)
             if limits:
                 np.clip(some, *limits, out=some)
             some -= np.float32(outside)  # so that all that is not there counts as 0
-            seen = images[start : start + _TOGETHER, seen_rows, seen_columns]
-            seen += _weighted(some, by_rows, by_columns)
-        return images
-
-    def apply_to_foreground(self, slices: Sequence[np.ndarray], *, within: tuple[slice, slice]) -> np.ndarray:
-        """S slices (rows, columns) of bools to (S, H, W): pixels that are foreground for at least one half."""
-        return self.apply(slices, within=within) >= 0.5
+            values = _weighted(some, by_rows, by_columns)
+            values += np.float32(outside)
+            yield (slice(start, start + len(some)), seen_rows, seen_columns), values
 
     def apply_to_labels(self, labels: Sequence[np.ndarray]) -> np.ndarray:
         """Labels of S slices (rows, columns) to (S, H, W) by the nearest pixel; 0 beyond the slice's edge."""
@@ -104,12 +105,6 @@ class Window:
             some = images[start : start + _TOGETHER].astype(np.float32)
             slices[start : start + _TOGETHER, outer_rows, outer_columns] = _weighted(some, by_rows, by_columns)
         return slices
-
-    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """What each row and column of a prepared image takes from each row and column of a slice."""
-        row_centers = self.top + (np.arange(self.size[0]) + 0.5) * self.height / self.size[0] - 0.5
-        column_centers = self.left + (np.arange(self.size[1]) + 0.5) * self.width / self.size[1] - 0.5
-        return _triangle(row_centers, self.source_shape[0]), _triangle(column_centers, self.source_shape[1])
 
     def pixels_cut_off(self, foreground: np.ndarray) -> int:
         """How many pixels of an (S, rows, columns) foreground lie outside the window."""
@@ -185,8 +180,8 @@ def _weighted(images: np.ndarray, rows: sparse.csr_array, columns: sparse.csr_ar
     Few weights are not 0, and a sparse product with all images at once runs at the speed of memory.
     """
     count, height, width = len(images), rows.shape[0], columns.shape[0]
-    by_row = rows @ images.swapaxes(0, 1).reshape(images.shape[1], -1)
-    by_column = columns @ by_row.reshape(height * count, -1).T
+    by_row = rows @ images.swapaxes(0, 1).reshape(images.shape[1], count * images.shape[2])
+    by_column = columns @ by_row.reshape(height * count, images.shape[2]).T
     result: np.ndarray = by_column.reshape(width, height, count).transpose(2, 1, 0)
     return result
 

@@ -19,7 +19,7 @@ import numpy as np
 from data_prep.atomic import atomic_path, remove_leftovers, write_atomically
 from data_prep.case import Case, Failure
 from data_prep.cohort import COHORT_FILE, COHORT_FORMAT, UNDECODABLE, file_stem
-from data_prep.errors import DataError
+from data_prep.errors import DataError, one_line
 from data_prep.patient import fingerprint, prepare_patient
 from data_prep.settings import CohortSettings
 from data_prep.splits import SPLITS, fold_split, split_folds, split_subjects
@@ -141,10 +141,10 @@ def finish_cohort(
 
 
 def write_failures(path: Path, failures: list[Failure]) -> None:
-    """`failures.csv`: patient and reason; only the header when all went well."""
+    """`failures.csv`: patient and reason, a line each; only the header when all went well."""
     with _table(path, ["patient", "reason"]) as write_row:
         for failure in failures:
-            write_row({"patient": failure.patient, "reason": failure.reason})
+            write_row({"patient": one_line(failure.patient), "reason": failure.reason})
 
 
 def _split(
@@ -154,12 +154,12 @@ def _split(
     domains: dict[str, set[str]] = {}
     given: dict[str, str] = {}
     subject_of: dict[str, str] = {}
-    digests: dict[str, tuple[str, ...]] = {}
+    digests: dict[str, str] = {}
     for name in names:
         patient = _read_record(output, name)["patient"]
         subject = subject_of[name] = patient["subject"]
         domains.setdefault(subject, set()).add(patient["domain"])
-        digests[name] = tuple(patient["image_sha256"])
+        digests[name] = patient["image_sha256"]
         split = given_splits.get(name)
         if split and given.setdefault(subject, split) != split:
             raise DataError(f"scans of {subject} are given two splits, {given[subject]} and {split}; give one")
@@ -179,16 +179,15 @@ def _split(
     return result
 
 
-def _refuse_shared_images(digests: dict[str, tuple[str, ...]], split_of: dict[str, str]) -> None:
+def _refuse_shared_images(digests: dict[str, str], split_of: dict[str, str]) -> None:
     owner: dict[str, str] = {}
-    for name, values in digests.items():
-        for digest in values:
-            twin = owner.setdefault(digest, name)
-            if split_of[twin] != split_of[name]:
-                raise DataError(
-                    f"{twin} ({split_of[twin]}) and {name} ({split_of[name]}) hold the same image; "
-                    "remove one, or give both one split with --split-csv"
-                )
+    for name, digest in digests.items():
+        twin = owner.setdefault(digest, name)
+        if split_of[twin] != split_of[name]:
+            raise DataError(
+                f"{twin} ({split_of[twin]}) and {name} ({split_of[name]}) hold the same image; "
+                "remove one, or give both one split with --split-csv"
+            )
 
 
 def _is_up_to_date(record_path: Path, arrays: dict[str, Path], mark: str) -> bool:

@@ -80,11 +80,9 @@ def find_foreground(slices: np.ndarray, rule: ForegroundRule) -> Foreground:
     differs = slices if is_itself else slices != background
     box = bounding_box(differs)
     if box is None:
-        raise DataError(f"every voxel is {background:g}; it holds no image")
+        raise DataError(f"every voxel is {background:g}; it holds no image, export it again")
     inside = slices[box] != background if is_itself else differs[box]
-    return Foreground(
-        shape=slices.shape, box=box, inside=inside, background=float(background), background_share=share
-    )
+    return Foreground(shape=slices.shape, box=box, inside=inside, background=float(background), background_share=share)
 
 
 def surrounding_value(volume: np.ndarray) -> tuple[float, float]:
@@ -123,7 +121,7 @@ def _above_otsu_threshold(slices: np.ndarray) -> np.ndarray:
     import SimpleITK as sitk  # takes half a second to import, and few need it
 
     if slices.min() == slices.max():
-        raise DataError(f"every voxel is {float(slices.flat[0]):g}; it holds no image")
+        raise DataError(f"every voxel is {float(slices.flat[0]):g}; it holds no image, export it again")
     image = sitk.GetImageFromArray(np.ascontiguousarray(slices, np.float32))
     above = sitk.GetArrayFromImage(sitk.OtsuThreshold(image, 0, 1)).astype(bool)
     largest = cc3d.largest_k(above, k=1, connectivity=6).astype(np.uint8)

@@ -22,10 +22,11 @@ class IntensityScale:
     low: float
     high: float
 
-    def normalize(self, values: np.ndarray) -> np.ndarray:
-        """File units to [0, 1], values beyond the scale clipped; float32."""
-        scaled = (values.astype(np.float32) - np.float32(self.low)) * np.float32(1 / (self.high - self.low))
-        return np.clip(scaled, 0, 1, out=scaled)
+    def normalize(self, values: np.ndarray, *, floor: float = 0.0) -> np.ndarray:
+        """File units to [0, 1], values beyond the scale clipped; float32. `floor` is the smallest result."""
+        scaled = np.subtract(values, np.float32(self.low), dtype=np.float32)
+        scaled *= np.float32(1 / (self.high - self.low))
+        return np.clip(scaled, floor, 1, out=scaled)
 
     def restore_difference(self, difference: np.ndarray) -> np.ndarray:
         """A difference on the [0, 1] scale in file units."""
@@ -68,7 +69,7 @@ def fit_scale(
         bottom = kth_smallest(values, int(np.floor(last * percentiles[0] / 100)))
         top = kth_smallest(values, int(np.ceil(last * percentiles[1] / 100)))
     if not top > bottom:
-        raise DataError(f"its foreground is constant ({float(values[0]):g}); it holds no contrast")
+        raise DataError(f"its foreground is constant ({float(values[0]):g}); it holds no contrast, export it again")
     return IntensityScale(low=bottom, high=top)
 
 
@@ -81,10 +82,12 @@ def kth_smallest(values: np.ndarray, k: int) -> float:
     if len(values) > 1 << 16:
         sample = np.sort(values[:: len(values) >> 12])
         place, margin = k / len(values) * len(sample), 0.02 * len(sample)
-        lower = sample[max(0, int(place - margin))] if place > margin else values.min()
-        upper = sample[int(place + margin)] if place + margin < len(sample) else values.max()
-        between = values[(values >= lower) & (values <= upper)]
-        below = int(np.count_nonzero(values < lower))
+        below, between = 0, values
+        if place > margin:
+            lower = sample[int(place - margin)]
+            below, between = int(np.count_nonzero(values < lower)), values[values >= lower]
+        if place + margin < len(sample):
+            between = between[between <= sample[int(place + margin)]]
         if below <= k < below + len(between):
             values, k = between, k - below
     return float(np.partition(values, k)[k])

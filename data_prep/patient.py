@@ -15,8 +15,9 @@ from data_prep.case import Case, Source
 from data_prep.errors import DataError
 from data_prep.foreground import bounding_box
 from data_prep.labels import domains_from_mask, patient_domains
-from data_prep.preparation import Preparation, PreparedSlices, prepare_slices
+from data_prep.preparation import Preparation, PreparedSlices, prepare_slices, source_slices
 from data_prep.readers import read_source
+from data_prep.readers.foreign import bounded_by_memory
 from data_prep.resampling import Grid, resample
 from data_prep.settings import CohortSettings
 from data_prep.skull_strip import strip_skull
@@ -48,11 +49,13 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
     kept = prepared.indices
     mask, areas, mask_sha256 = None, np.zeros(len(kept), int), ""
     if case.mask:
-        mask_volume = _read_labels(case.mask, volume, "mask")
-        mask, in_source = _slice_labels(mask_volume, prepared, settings.preparation)
+        with bounded_by_memory(case.mask.name):
+            mask_volume = _read_labels(case.mask, volume, "mask")
+            mask, in_source = _slice_labels(mask_volume, prepared, settings.preparation)
         areas, mask_sha256 = np.count_nonzero(mask, axis=(1, 2)), mask_volume.source.sha256
     if case.domains is not None or case.slice_domains is not None:
-        texts = [_given_domains(case, settings, volume, int(index)) for index in kept]
+        sources = source_slices(prepared, volume, settings.preparation)
+        texts = [_given_domains(case, settings, volume, int(index)) for index in sources]
     elif mask is not None:
         texts = domains_from_mask(
             mask, in_source, settings.domains, settings.label_values, min_area_px=settings.min_lesion_area_px
@@ -66,7 +69,7 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
         "domain": patient_domains(texts, settings.domains),
         "slices": len(kept),
         "blank_slices": len(slices) - len(kept),
-        "image_sha256": [hashlib.sha256(c.tobytes()).hexdigest() for c in prepared.images.swapaxes(0, 1)],
+        "image_sha256": hashlib.sha256(prepared.images.data).hexdigest(),
         "mask_sha256": mask_sha256,
         **_provenance(case, volume, prepared),
     }
@@ -81,13 +84,14 @@ def read_and_prepare(
     Raises:
         DataError: when a file cannot be used, or the skull stripping command failed.
     """
-    volume = _read_channels(case, resample_to_first=preparation.resample_to_first)
-    foreground = None
-    if skull_strip:
-        foreground = strip_skull(volume, skull_strip)
-    elif preparation.foreground == "mask" and case.foreground:
-        foreground = _read_labels(case.foreground, volume, "foreground mask").channels[0] > 0
-    return volume, prepare_slices(volume, preparation, foreground_mask=foreground)
+    with bounded_by_memory(next(iter(case.images.values())).name):
+        volume = _read_channels(case, resample_to_first=preparation.resample_to_first)
+        foreground = None
+        if skull_strip:
+            foreground = strip_skull(volume, skull_strip)
+        elif preparation.foreground == "mask" and case.foreground:
+            foreground = _read_labels(case.foreground, volume, "foreground mask").channels[0] > 0
+        return volume, prepare_slices(volume, preparation, foreground_mask=foreground)
 
 
 def fingerprint(case: Case, settings: CohortSettings) -> str:
@@ -154,20 +158,24 @@ def _slice_labels(
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Labels of the kept slices (S, H, W), and for each label whether a slice shows it in the source, (S,) bool."""
     (labels,) = mask.channels
-    own = Grid(shape=mask.shape, affine=mask.affine)
+    own, axis = Grid(shape=mask.shape, affine=mask.affine), preparation.axis
+    slices = to_slices(labels, axis)
+    box = bounding_box(slices)
+    on_grid = to_slices(resample(labels, own, prepared.grid, smooth=False), axis)
     in_source = {}
-    box = bounding_box(to_slices(labels, preparation.axis))
-    for value in np.unique(to_slices(labels, preparation.axis)[box]).tolist() if box else ():
-        if value:
-            # Where slices are resampled, any voxel that has a share in a slice counts as shown there.
-            shown = to_slices(resample(labels == value, own, prepared.grid), preparation.axis)
-            in_source[value] = np.array([shown[index].any() for index in prepared.indices])
-    on_grid = to_slices(resample(labels, own, prepared.grid, smooth=False), preparation.axis)
+    if box:
+        for value in np.unique(slices[box][slices[box] > 0]).tolist():
+            shown = np.zeros(len(on_grid), bool)
+            if own.is_same(prepared.grid):
+                shown[box[0]] = (slices[box] == value).any(axis=(1, 2))
+            else:  # any voxel that has a share in a slice counts as shown there
+                shown[:] = (to_slices(resample(labels == value, own, prepared.grid), axis) > 0).any(axis=(1, 2))
+            in_source[value] = shown[prepared.indices]
     return prepared.window.apply_to_labels([on_grid[index] for index in prepared.indices]), in_source
 
 
 def _given_domains(case: Case, settings: CohortSettings, volume: Volume, index: int) -> str:
-    """What folders or tables say of one slice; a table's row for the slice before one for the patient."""
+    """What folders or tables say of slice `index` of the volume: a row of the slice before one of the patient."""
     if case.slice_domains is not None:
         in_file = volume.index_in_file(slice_axis_of(settings.preparation.axis), index)
         names = volume.source.slice_names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from math import prod
 from typing import Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from data_prep.foreground import Foreground, ForegroundRule, find_foreground
 from data_prep.intensity import FOREGROUND_FLOOR, IntensityRule, IntensityScale, fit_scale
 from data_prep.resampling import Grid, correct_bias, resample
 from data_prep.slicing import SliceAxis, slice_axis_of, slice_spacing_mm, to_slices, to_volume
-from data_prep.volume import Volume
+from data_prep.volume import MAX_VOXELS, Volume
 
 
 class Preparation(BaseModel):
@@ -26,7 +27,7 @@ class Preparation(BaseModel):
     channels: tuple[str, ...] = Field(min_length=1)
     """Channel names in order: `flair`, `t1ce`, …"""
     size: tuple[int, int] = (64, 64)
-    """Height and width of a prepared slice in pixels, each at least 32."""
+    """Height and width of a prepared slice in pixels, each from 32 to 4096."""
     axis: SliceAxis = "axial"
     """Anatomical plane of the slices."""
     field_of_view_mm: FieldOfView = 192.0
@@ -55,6 +56,8 @@ class Preparation(BaseModel):
     def _check(self) -> Self:
         if min(self.size) < 32:
             raise ValueError(f"`size` must be at least 32, got {min(self.size)}")
+        if max(self.size) > 4096:
+            raise ValueError(f"`size` must be at most 4096, got {max(self.size)}")
         if isinstance(self.field_of_view_mm, float) and not 0 < self.field_of_view_mm < np.inf:
             raise ValueError(f"`field_of_view_mm` must be more than 0, got {self.field_of_view_mm:g}")
         low, high = self.intensity_percentiles
@@ -123,30 +126,41 @@ def prepare_slices(
     fields: tuple[np.ndarray, ...] = ()
     if preparation.bias_correction:
         in_volume = [to_volume(found.whole(), axis) for found in foregrounds]
+        if min(volume.shape) < 2:
+            raise DataError(
+                "is a single slice, which has no bias field; leave out --bias-correction", path=volume.paths[0]
+            )
         corrected = [correct_bias(channel, mask) for channel, mask in zip(channels, in_volume, strict=True)]
         channels, fields = [c for c, _ in corrected], tuple(field for _, field in corrected)
     own = grid = Grid(shape=volume.shape, affine=volume.affine)
     if preparation.spacing_mm:
         grid = own.with_spacing(preparation.spacing_mm)
+        if prod(grid.shape) > MAX_VOXELS:
+            problem = f"would be {grid.shape} voxels after resampling; check its voxel size, and --spacing-mm"
+            raise DataError(problem, path=volume.paths[0])
         channels = [resample(channel, own, grid, outside=float(channel.min())) for channel in channels]
         # No foreground knows its background any longer: it is blurred at the patient's surface.
         moved = [resample(to_volume(f.whole(), axis), own, grid, smooth=False) for f in foregrounds]
         foregrounds = [Foreground.of(to_slices(mask, axis).astype(bool)) for mask in moved]
     union = reduce(Foreground.union, foregrounds)
     foreground = union.whole()
-    used, shown = union.box[0], (union.box[1], union.box[2])
+    used, shown = union.box[0], union.box[1:]
     pixel_mm = slice_spacing_mm(_spacing(grid), axis)[1:]
     window = center_window(
         shown, pixel_mm, preparation.field_of_view_mm, preparation.size, (union.shape[1], union.shape[2])
     )
     inside = np.zeros((len(foreground), *preparation.size), bool)
-    inside[used] = window.apply_to_foreground(list(foreground[used]), within=shown)
+    for place, share in window.apply(list(foreground), shown):
+        inside[place] = share >= 0.5
     shares = inside.mean(axis=(1, 2))
     kept = np.flatnonzero(shares >= max(preparation.min_foreground_share, 1e-9))
     if not len(kept):
-        problem = f"no slice has a foreground share of {preparation.min_foreground_share:g} or more"
+        problem = (
+            f"no slice has a foreground share of {preparation.min_foreground_share:g} or more; check its voxel size, "
+            "--field-of-view-mm and --min-foreground-share"
+        )
         raise DataError(problem, path=volume.paths[0])
-    images = np.empty((len(kept), len(channels), *preparation.size), np.float16)
+    images, inside = np.zeros((len(kept), len(channels), *preparation.size), np.float16), inside[kept]
     scales = []
     for number, (path, channel, own_foreground) in enumerate(zip(volume.paths, channels, foregrounds, strict=True)):
         slices = to_slices(channel, axis)
@@ -155,12 +169,9 @@ def prepare_slices(
         # Background must become 0. Mostly it lies at the scale's low end or below, and clipping does that.
         if own_foreground.background is None or own_foreground.background > scale.low:
             slices = np.where(own_foreground.whole(), slices, np.float32(scale.low))
-        limits = (scale.low, scale.high)
-        values = scale.normalize(
-            window.apply([slices[index] for index in kept], within=shown, outside=scale.low, limits=limits)
-        )
-        np.maximum(values, FOREGROUND_FLOOR, out=values)
-        images[:, number] = np.multiply(values, inside[kept], out=values)
+        chosen, limits = [slices[index] for index in kept], (scale.low, scale.high)
+        for place, values in window.apply(chosen, shown, outside=scale.low, limits=limits):
+            images[:, number][place] = scale.normalize(values, floor=FOREGROUND_FLOOR) * inside[place]
     return PreparedSlices(
         images=images,
         indices=kept,
@@ -221,7 +232,7 @@ def _foregrounds(volume: Volume, preparation: Preparation, mask: np.ndarray | No
         if mask is None:
             raise DataError("has no foreground mask; add one, or choose another --foreground", path=volume.paths[0])
         if not mask.any():
-            raise DataError("its foreground mask is empty", path=volume.paths[0])
+            raise DataError("its foreground mask is empty; draw one, or leave it out", path=volume.paths[0])
         return [Foreground.of(to_slices(mask, preparation.axis))] * len(volume.channels)
     found = []
     for path, channel in zip(volume.paths, volume.channels, strict=True):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from nibabel.affines import voxel_sizes
 
+from data_prep.volume import MAX_VOXELS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
@@ -23,7 +25,7 @@ class Grid:
     def with_spacing(self, spacing_mm: tuple[float, float, float]) -> Grid:
         """The grid of other voxel sizes over the same box of space: its outer faces stay, up to half a voxel."""
         old, new = voxel_sizes(self.affine), np.array(spacing_mm)
-        shape = np.maximum(1, np.round(np.array(self.shape) * old / new)).astype(int)
+        shape = np.clip(np.round(np.array(self.shape) * old / new), 1, MAX_VOXELS + 1).astype(int)
         affine = self.affine.copy()
         affine[:3, :3] = self.affine[:3, :3] * (new / old)
         # Voxel 0's center lies half a voxel inside the face; what is left over is shared by both ends.
@@ -54,7 +56,10 @@ def resample(array: np.ndarray, here: Grid, there: Grid, *, smooth: bool = True,
     image = _to_image(array.astype(np.float32 if smooth else array.dtype, copy=False))
     interpolator = sitk.sitkLinear if smooth else sitk.sitkNearestNeighbor
     unit = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), tuple(np.eye(3).ravel()))
-    result = sitk.Resample(image, there.shape, index_to_index, interpolator, *unit, outside)
+    try:
+        result = sitk.Resample(image, there.shape, index_to_index, interpolator, *unit, outside)
+    except RuntimeError as error:  # ITK has one kind of error; with sound grids only memory can be wanting
+        raise MemoryError(str(error)) from error
     return _to_array(result)
 
 

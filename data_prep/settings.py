@@ -43,7 +43,9 @@ class CohortSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.fold and self.fold >= (self.folds or 1):
+        if self.fold and not self.folds:
+            raise ValueError(f"`fold` {self.fold} needs `folds`, how many there are")
+        if self.folds and self.fold >= self.folds:
             raise ValueError(f"`fold` must be less than `folds` ({self.folds}), got {self.fold}")
         if self.label_values and set(self.label_values) != set(self.domains.names):
             raise ValueError("`label_values` must name the attributes that `domains` names")

@@ -14,6 +14,8 @@ from data_prep.errors import DataError
 SAME_GRID_TOLERANCE_MM = 1e-3
 
 
+VOXEL_SIZES_MM = (1e-6, 1e3)
+"""The sizes a voxel can have; others come from damaged headers."""
 MAX_VOXELS = 2**31
 """Larger images are refused before memory is taken for them."""
 
@@ -123,9 +125,10 @@ class Volume:
 
 
 def is_usable(affine: np.ndarray) -> bool:
-    """Whether a (4, 4) affine is finite and its axes span space."""
+    """Whether a (4, 4) affine is finite, its axes span space, and its voxels have a size that images can have."""
     lengths = np.sqrt((affine[:3, :3] ** 2).sum(0))
-    if not np.isfinite(affine).all() or lengths.min() == 0:
+    smallest, largest = VOXEL_SIZES_MM
+    if not np.isfinite(affine).all() or lengths.min() < smallest or lengths.max() > largest:
         return False
     # Relative to the axis lengths, so that tiny voxels are not mistaken for degenerate ones.
     return abs(float(np.linalg.det(affine[:3, :3] / lengths))) >= 1e-3

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from anomaly_fpgan.errors import DeviceError, ModelError, NonFiniteLossError, TrainingError
-from data_prep.errors import DataError
+from data_prep.errors import DataError, one_line
 from evaluation.undefined import UndefinedMetricWarning
 from pipelines.cli_prepare import Layout, Output, Overwrite, Quiet, Resume, SkullStrip, inspect, prepare
 from pipelines.errors import UsageError
@@ -43,11 +43,12 @@ class Commands(TyperGroup):
             typer.echo("fpgan: interrupted", err=True)
             raise typer.Exit(130) from None
         except Exception as error:
-            # typer's own errors carry an exit code, and typer shows them itself.
-            if ctx.obj or isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
+            # Of typer's own errors, which carry an exit code, those with a message are about what the user typed.
+            is_wrong_usage = hasattr(error, "format_message")
+            if ctx.obj or isinstance(error, typer.Abort) or (hasattr(error, "exit_code") and not is_wrong_usage):
                 raise
             text, code = _explain(error)
-            typer.echo(f"fpgan: {text}", err=True)
+            typer.echo(f"fpgan: {one_line(text)}", err=True)
             raise typer.Exit(code) from error
 
 
@@ -209,6 +210,9 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), 2
     if isinstance(error, NonFiniteLossError):
         return str(error), 1
+    if hasattr(error, "format_message"):
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "fpgan"  # type: ignore[attr-defined]
+        return f"{error.format_message().rstrip('.')}; see `{command} --help`", 2
     if type(error).__name__ == "ValidationError":  # pydantic's, which takes too long to import for its name alone
         first = error.errors()[0]  # type: ignore[attr-defined]  # told by its name above
         where = ".".join(str(part) for part in first["loc"])

@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from data_prep.errors import one_line
+
 Show = Callable[[int, str], None]
 """Called with the number of finished pieces of work and a few words on its state (may be empty)."""
 
@@ -19,17 +21,18 @@ class Screen:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        # Names of files may hold anything, `:brain:` too.
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         self._started = time.monotonic()
 
     def say(self, text: str) -> None:
         """One line for the user."""
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self.console.print(one_line(text), markup=False)
 
     def warn(self, text: str) -> None:
         """A line the user should not miss."""
-        self.console.print(f"warning: {text}", markup=False, style="yellow")
+        self.console.print(one_line(f"warning: {text}"), markup=False, style="yellow")
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Show]:

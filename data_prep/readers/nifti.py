@@ -97,10 +97,11 @@ def _header(path: Path, head: bytes) -> nib.Nifti1Header:
     except DataError:
         raise
     except Exception as error:  # nibabel raises many kinds on foreign bytes
-        raise DataError(f"is not a NIfTI file ({' '.join(str(error).split())})", path=path) from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"is not a NIfTI file ({reason}); download or export it again", path=path) from error
     # nibabel reads a voxel size of 0 as 1 mm; without an sform all geometry would rest on that guess.
     if header["sform_code"] == 0 and not (np.isfinite(sizes).all() and sizes.all()):
-        raise DataError(f"has voxel sizes {sizes.tolist()} mm; its geometry cannot be used", path=path)
+        raise DataError(f"has voxel sizes {sizes.tolist()} mm and no other geometry; export it again", path=path)
     return header
 
 
@@ -113,7 +114,7 @@ def _shape(path: Path, header: nib.Nifti1Header, several_channels: bool) -> tupl
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (3, 4) or min(shape) < 1:
-        raise DataError(f"must hold one three-dimensional image, has shape {full}", path=path)
+        raise DataError(f"must hold one three-dimensional image, has shape {full}; export one as such", path=path)
     if len(shape) == 4 and not several_channels:
         raise DataError(f"holds {shape[3]} images, shape {full}; say which are channels, or split the file", path=path)
     if prod(shape) > MAX_VOXELS:
@@ -133,9 +134,9 @@ def _usable_affine(path: Path, header: nib.Nifti1Header) -> np.ndarray:
     try:
         affine = np.asarray(header.get_best_affine(), float)
     except (ValueError, HeaderDataError) as error:
-        raise DataError(f"has a damaged qform ({error}); its geometry cannot be used", path=path) from error
+        raise DataError(f"has a damaged qform ({error}) and no other geometry; export it again", path=path) from error
     if not is_usable(affine):
-        raise DataError("has a singular or non-finite affine; its geometry cannot be used", path=path)
+        raise DataError("has a singular, non-finite or absurd affine; export it again", path=path)
     return affine
 
 

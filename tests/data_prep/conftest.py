@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from data_prep.case import Case
+from data_prep.centering import Window
 from data_prep.cohort_writer import finish_cohort, start_cohort, write_patient
 from data_prep.layouts.brats import find_brats_cases
 from data_prep.layouts.channels import parse_channels
@@ -142,3 +143,17 @@ def cohort_folder(
     tmp_path: Path, cases: list[Case], settings: CohortSettings, write_cohort: Callable[..., Path]
 ) -> Path:
     return write_cohort(tmp_path / "cohort", cases, settings)
+
+
+@pytest.fixture
+def see() -> Callable[..., np.ndarray]:
+    """`see(window, slices)` is all that the window shows of slices (S, rows, columns): (S, H, W) float32."""
+
+    def build(window: Window, slices: np.ndarray, *, outside: float = 0.0) -> np.ndarray:
+        images = np.full((len(slices), *window.size), outside, np.float32)
+        rows, columns = window.source_shape
+        for place, values in window.apply(slices, (slice(0, rows), slice(0, columns)), outside=outside):
+            images[place] = values
+        return images
+
+    return build

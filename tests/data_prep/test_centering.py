@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -53,11 +55,13 @@ WINDOWS = {
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-def test_a_bright_block_comes_back_to_the_same_pixels(foreground: np.ndarray, name: str) -> None:
+def test_a_bright_block_comes_back_to_the_same_pixels(
+    see: Callable[..., np.ndarray], foreground: np.ndarray, name: str
+) -> None:
     window = center_window(foreground, *WINDOWS[name])
     bright = block(slice(36, 52), slice(18, 32))
 
-    seen = window.apply(bright)
+    seen = see(window, bright)
     restored = window.invert(seen)
 
     assert seen.shape == (2, *WINDOWS[name][2])
@@ -83,20 +87,22 @@ def test_labels_keep_their_values(foreground: np.ndarray, name: str) -> None:
 
 
 @pytest.mark.parametrize("smooth", [True, False])
-def test_nothing_is_resampled_when_size_and_window_agree(foreground: np.ndarray, smooth: bool) -> None:
+def test_nothing_is_resampled_when_size_and_window_agree(
+    see: Callable[..., np.ndarray], foreground: np.ndarray, smooth: bool
+) -> None:
     window = center_window(foreground, (1.5, 1.5), 96.0, (64, 64))
     assert (window.height, window.width) == (64, 64)
     values = np.random.default_rng(0).uniform(size=foreground.shape).astype(np.float32)
     inside = values * foreground
-    np.testing.assert_array_equal(window.invert(window.apply(inside), smooth=smooth), inside)
+    np.testing.assert_array_equal(window.invert(see(window, inside), smooth=smooth), inside)
     labels = (255 * inside).astype(np.uint8)
     np.testing.assert_array_equal(window.invert(window.apply_to_labels(labels), smooth=False), labels)
 
 
-def test_a_window_over_the_edge_sees_zeros_there_and_returns_the_rest() -> None:
+def test_a_window_over_the_edge_sees_zeros_there_and_returns_the_rest(see: Callable[..., np.ndarray]) -> None:
     window = Window(top=-10, left=40, height=32, width=48, source_shape=(ROWS, COLUMNS), size=(32, 48))
     ones = np.ones((1, ROWS, COLUMNS), np.float32)
-    seen = window.apply(ones)
+    seen = see(window, ones)
     assert seen.sum() == 22 * 30
     assert seen[0, 10:, :30].all()
     restored = window.invert(np.ones_like(seen))
@@ -115,21 +121,25 @@ def test_the_longer_side_is_the_field_of_view_and_the_other_keeps_the_aspect(for
     assert (window.height * 2.0, window.width * 0.5) == (100, 50)
 
 
-def test_a_shape_keeps_its_proportions_when_pixels_are_not_square(foreground: np.ndarray) -> None:
+def test_a_shape_keeps_its_proportions_when_pixels_are_not_square(
+    see: Callable[..., np.ndarray], foreground: np.ndarray
+) -> None:
     # 10 rows of 2 mm and 25 columns of 0.8 mm: a square of 20 mm.
     window = center_window(foreground, (2.0, 0.8), 64.0, (64, 64))
-    square = window.apply(block(slice(40, 50), slice(15, 40)))[1] > 0.5
+    square = see(window, block(slice(40, 50), slice(15, 40)))[1] > 0.5
     assert abs(int(square.any(axis=1).sum()) - 20) <= 1
     assert abs(int(square.any(axis=0).sum()) - 20) <= 1
 
 
-def test_reducing_averages_instead_of_picking_pixels() -> None:
+def test_reducing_averages_instead_of_picking_pixels(see: Callable[..., np.ndarray]) -> None:
     checkers = np.indices((1, 64, 64)).sum(axis=0).astype(np.float32) % 2
     window = Window(top=0, left=0, height=64, width=64, source_shape=(64, 64), size=(32, 32))
-    np.testing.assert_allclose(window.apply(checkers), 0.5, atol=0.02)
+    np.testing.assert_allclose(see(window, checkers), 0.5, atol=0.02)
 
 
-def test_pixels_cut_off_counts_what_the_window_does_not_see(foreground: np.ndarray) -> None:
+def test_pixels_cut_off_counts_what_the_window_does_not_see(
+    see: Callable[..., np.ndarray], foreground: np.ndarray
+) -> None:
     whole = center_window(foreground, (1.0, 1.0), 80.0, (64, 64))
     assert whole.pixels_cut_off(foreground) == 0
     narrow = center_window(foreground, (1.0, 1.0), 40.0, (64, 64))
@@ -137,63 +147,57 @@ def test_pixels_cut_off_counts_what_the_window_does_not_see(foreground: np.ndarr
     assert narrow.pixels_cut_off(foreground) == 60 * 50 - 40 * 40
 
 
-def test_no_slices_give_no_images() -> None:
+def test_no_slices_give_no_images(see: Callable[..., np.ndarray]) -> None:
     window = Window(top=0, left=0, height=40, width=40, source_shape=(ROWS, COLUMNS), size=(32, 48))
-    assert window.apply(np.zeros((0, ROWS, COLUMNS), np.float32)).shape == (0, 32, 48)
+    assert see(window, np.zeros((0, ROWS, COLUMNS), np.float32)).shape == (0, 32, 48)
     assert window.invert(np.zeros((0, 32, 48), np.float32)).shape == (0, ROWS, COLUMNS)
 
 
 @pytest.mark.parametrize("name", WINDOWS)
-def test_what_lies_outside_the_shown_part_is_as_if_it_were_resampled(foreground: np.ndarray, name: str) -> None:
+def test_what_lies_outside_the_shown_part_is_as_if_it_were_resampled(
+    see: Callable[..., np.ndarray], foreground: np.ndarray, name: str
+) -> None:
     window = center_window(foreground, *WINDOWS[name])
     values = np.where(foreground, np.random.default_rng(0).uniform(1, 2, foreground.shape), 0.25).astype(np.float32)
-    whole = window.apply(values, outside=0.25)
-    part = window.apply(values, within=(slice(20, 80), slice(5, 55)), outside=0.25)
+    whole = see(window, values, outside=0.25)
+    part = np.full_like(whole, 0.25)
+    for place, there in window.apply(values, (slice(20, 80), slice(5, 55)), outside=0.25):
+        part[place] = there
     np.testing.assert_allclose(part, whole, atol=1e-5)
 
 
-def test_many_slices_at_once_are_the_same_as_one_by_one() -> None:
+def test_many_slices_at_once_are_the_same_as_one_by_one(see: Callable[..., np.ndarray]) -> None:
     window = Window(top=3, left=-4, height=70, width=80, source_shape=(ROWS, COLUMNS), size=(48, 64))
     values = np.random.default_rng(0).uniform(size=(70, ROWS, COLUMNS)).astype(np.float32)
-    together = window.apply(values)
+    together = see(window, values)
     for index in (0, 31, 32, 69):
-        np.testing.assert_array_equal(window.apply(values[index : index + 1])[0], together[index])
+        np.testing.assert_array_equal(see(window, values[index : index + 1])[0], together[index])
 
 
 def test_values_are_clipped_before_they_are_averaged() -> None:
     window = Window(top=0, left=0, height=64, width=64, source_shape=(64, 64), size=(32, 32))
     spike = np.zeros((1, 64, 64), np.int16)
     spike[0, 20, 20] = 30_000
-    seen = window.apply(spike, limits=(0, 1))
+    ((_, seen),) = window.apply(spike, (slice(0, 64), slice(0, 64)), limits=(0, 1))
     assert 0 < seen.max() < 1
 
 
-def test_foreground_is_what_half_a_pixel_shows() -> None:
-    window = Window(top=0, left=0, height=64, width=64, source_shape=(64, 64), size=(32, 32))
-    mask = np.zeros((1, 64, 64), bool)
-    mask[0, 10:31, 20:40] = True  # rows 5 to 14 whole, row 15 by half at most
-    seen = window.apply_to_foreground(mask, within=(slice(10, 31), slice(20, 40)))[0]
-    smooth = window.apply(mask.astype(np.float32))[0]
-    np.testing.assert_array_equal(seen[np.abs(smooth - 0.5) > 0.01], (smooth > 0.5)[np.abs(smooth - 0.5) > 0.01])
-    assert seen[5:15, 10:20].all()
-
-
-def test_crop_takes_source_pixels_as_they_are(foreground: np.ndarray) -> None:
+def test_crop_takes_source_pixels_as_they_are(see: Callable[..., np.ndarray], foreground: np.ndarray) -> None:
     window = center_window(foreground, (0.7, 1.9), "crop", (32, 40))
     # The middle of rows 20 to 79 and of columns 5 to 54.
     assert (window.top, window.left, window.height, window.width) == (34, 10, 32, 40)
     values = np.random.default_rng(0).uniform(size=foreground.shape).astype(np.float32)
-    np.testing.assert_array_equal(window.apply(values), values[:, 34:66, 10:50])
+    np.testing.assert_array_equal(see(window, values), values[:, 34:66, 10:50])
 
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 96), (200, 100)])
 @pytest.mark.parametrize("pixel_mm", [(1.0, 1.0), (2.0, 0.8)])
 def test_whole_holds_the_whole_slice_and_keeps_its_shape(
-    foreground: np.ndarray, size: tuple[int, int], pixel_mm: tuple[float, float]
+    see: Callable[..., np.ndarray], foreground: np.ndarray, size: tuple[int, int], pixel_mm: tuple[float, float]
 ) -> None:
     window = center_window(foreground, pixel_mm, "whole", size)
     assert window.pixels_cut_off(np.ones_like(foreground)) == 0
-    seen = window.apply(np.ones((1, ROWS, COLUMNS), np.float32))[0]
+    seen = see(window, np.ones((1, ROWS, COLUMNS), np.float32))[0]
     height, width = (seen.max(axis=1) > 0.5).sum(), (seen.max(axis=0) > 0.5).sum()
     expected = ROWS * pixel_mm[0] / (COLUMNS * pixel_mm[1])
     assert height / width == pytest.approx(expected, rel=0.08)

@@ -283,9 +283,11 @@ def test_folds_are_tables_columns(tmp_path: Path, cases: list[Case], make_settin
 
 
 def test_the_same_image_in_two_splits_names_both(tmp_path: Path, cases: list[Case], settings: CohortSettings) -> None:
-    copied = tmp_path / "copy.nii"  # other bytes, the same voxels
-    nib.save(nib.load(cases[0].images["t1"].files[0]), copied)
-    twin = replace(cases[1], images={**cases[1].images, "t1": Source(format="nifti", files=(copied,))})
+    copies = {name: tmp_path / f"{name}.nii" for name in ("flair", "t1")}  # other bytes, the same voxels
+    for name, path in copies.items():
+        nib.save(nib.load(cases[0].images[name].files[0]), path)
+    images = {name: Source(format="nifti", files=(path,)) for name, path in copies.items()}
+    twin = replace(cases[1], images=images)
     pair = [replace(cases[0], split="train"), replace(twin, split="test")]
     with pytest.raises(DataError, match=r"000 \(train\) and 001 \(test\) hold the same image"):
         finish(tmp_path / "cohort", pair, settings)

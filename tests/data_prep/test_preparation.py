@@ -46,6 +46,7 @@ def make_volume(tmp_path: Path, write_image: Callable[..., Path]) -> Callable[..
 @pytest.mark.parametrize("outside", [0.0, -3.62])
 @pytest.mark.parametrize("size", [(48, 48), (64, 80)])
 def test_background_is_exactly_zero_and_foreground_is_not(
+    see: Callable[..., np.ndarray],
     make_volume: Callable[..., Volume],
     head: Callable[..., np.ndarray],
     preparation: Preparation,
@@ -55,7 +56,7 @@ def test_background_is_exactly_zero_and_foreground_is_not(
     volume = make_volume(head(outside=outside), head(outside=outside, seed=1))
     prepared = prepare_slices(volume, preparation.model_copy(update={"size": size}))
     silhouette = to_slices(head() > 0, "axial")[prepared.indices].astype(np.float32)
-    inside = prepared.window.apply(silhouette) >= 0.5
+    inside = see(prepared.window, silhouette) >= 0.5
     for channel in (0, 1):
         image = prepared.images[:, channel]
         assert (image[~inside] == 0).all()
@@ -297,9 +298,7 @@ def test_bias_correction_flattens_tissue_and_its_field_is_kept(
     image = head() * np.exp(i / 25).astype(np.float32)
     settings = Preparation(channels=("flair",), size=(48, 48), intensity="window", intensity_window=(0, 10))
     volume = make_volume(image)
-    plain, flat = (
-        prepare_slices(volume, settings.model_copy(update={"bias_correction": on})) for on in (False, True)
-    )
+    plain, flat = (prepare_slices(volume, settings.model_copy(update={"bias_correction": on})) for on in (False, True))
 
     def slope(prepared: PreparedSlices) -> float:
         columns = prepared.images[5, 0, 20:28].mean(axis=0)[10:38]

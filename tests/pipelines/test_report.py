@@ -35,9 +35,17 @@ class Darkener:
 
 
 def report_on(
-    folder: Path, output: Path, *, size: int = 64, axis: Any = "axial", model: type[Darkener] = Darkener
+    folder: Path,
+    output: Path,
+    *,
+    size: int = 64,
+    axis: Any = "axial",
+    model: type[Darkener] = Darkener,
+    spacing_mm: tuple[float, float, float] | None = None,
 ) -> dict[str, Any]:
-    preparation = Preparation(channels=("flair",), size=(size, size), axis=axis, field_of_view_mm=130)
+    preparation = Preparation(
+        channels=("flair",), size=(size, size), axis=axis, field_of_view_mm=130, spacing_mm=spacing_mm
+    )
     stand_in: Any = model(preparation)
     point = OperatingPoint(candidate=0.2, patient=0.3)
     (case,) = find_brats_cases(folder, parse_channels("flair")).cases
@@ -100,6 +108,28 @@ def test_a_known_block_is_found_again_in_the_source_geometry(
     assert 2 * (inside & (labels == 1)).sum() / (inside.sum() + (labels == 1).sum()) > 0.8
     difference = nib.load(tmp_path / "out/Block/difference.nii.gz").get_fdata()
     assert difference[tuple(np.round(center_voxel).astype(int))] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0, 2.0), (2.0, 2.0, 5.0)])
+def test_a_block_is_found_again_when_volumes_were_resampled(
+    tmp_path: Path, rotated_anisotropic: np.ndarray, spacing_mm: tuple[float, float, float]
+) -> None:
+    affine = reorient(rotated_anisotropic, "LPS")
+    folder = write_block_patient(tmp_path, affine)
+    (lesion,) = report_on(folder, tmp_path / "out", size=96, spacing_mm=spacing_mm)["lesions"]
+    center_mm = affine[:3, :3] @ [(s.start + s.stop - 1) / 2 for s in BLOCK] + affine[:3, 3]
+    np.testing.assert_allclose(lesion["center_mm"], center_mm, atol=2.5)
+    written = nib.load(tmp_path / "out" / "Block" / "lesions.nii.gz")
+    source = nib.load(folder / "Block_flair.nii.gz")
+    assert written.shape == source.shape
+    np.testing.assert_array_equal(written.affine, source.affine)
+    inside = np.zeros(written.shape, bool)
+    inside[BLOCK] = True
+    found = np.asarray(written.dataobj) == 1
+    assert 2 * (inside & found).sum() / (inside.sum() + found.sum()) > 0.6
+    # Slices are told as the file counts them.
+    assert abs(lesion["first_slice"] - BLOCK[2].start) <= 1
+    assert abs(lesion["last_slice"] - (BLOCK[2].stop - 1)) <= 1
 
 
 def test_where_nothing_changes_the_healthy_volume_is_the_source_itself(
