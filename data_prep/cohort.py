@@ -19,13 +19,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from pydantic import ValidationError
 
 from data_prep.errors import DataError
 from data_prep.settings import CohortSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COHORT_FORMAT = 2
 COHORT_FILE = "cohort.json"
@@ -128,6 +131,8 @@ def file_stem(patient: str) -> str:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd  # workers that prepare patients share this module, and never open a table
+
     text = dict.fromkeys(("patient", "subject", "domains", "domain", "split", "reason", "row"), str)
     return pd.read_csv(path, dtype=text, keep_default_na=False, encoding_errors=UNDECODABLE)
 

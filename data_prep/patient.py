@@ -12,6 +12,7 @@ import numpy as np
 
 from data_prep.archive import stat_of
 from data_prep.case import Case, Source
+from data_prep.cohort import COHORT_FORMAT
 from data_prep.errors import DataError
 from data_prep.foreground import bounding_box
 from data_prep.labels import domains_from_mask, patient_domains
@@ -95,7 +96,8 @@ def read_and_prepare(
 
 
 def fingerprint(case: Case, settings: CohortSettings) -> str:
-    """Changes whenever a source file, a label or a setting that touches the patient does; opens no file.
+    """Changes whenever a source file, a label or a setting that touches the patient does, or what this program makes of
+    them, told by the cohort's format; opens no file.
 
     Raises:
         OSError, DataError: when a file is gone.
@@ -105,7 +107,7 @@ def fingerprint(case: Case, settings: CohortSettings) -> str:
     ]
     given = (case.subject, list(case.images), case.domains, case.slice_domains)
     relevant = settings.model_dump(mode="json", exclude={"split_shares", "split_seed", "folds", "fold"})
-    return hashlib.sha256(json.dumps([files, given, relevant], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([COHORT_FORMAT, files, given, relevant], sort_keys=True).encode()).hexdigest()
 
 
 def _read_channels(case: Case, *, resample_to_first: bool) -> Volume:

@@ -42,7 +42,8 @@ def read_label_table(path: Path) -> LabelTable:
     columns, rows = _rows(path, ("patient",))
     columns = [name for name in columns if name not in ("patient", "slice")]
     if "domain" in columns:
-        domains = domain_names(row.cells["domain"] for row in rows if row.cells["domain"].lower() not in UNKNOWN)
+        known = (row.cells["domain"] for row in rows if row.cells["domain"].lower() not in UNKNOWN)
+        domains = domain_names(known, path=path)
     elif columns:
         domains = DomainNames(names=tuple(columns), exclusive=False, healthy=None)
     else:
@@ -106,7 +107,7 @@ def apply_splits(cases: list[Case], splits: Mapping[str, str], path: Path) -> li
     """
     missing = [case.patient for case in cases if case.patient not in splits and case.subject not in splits]
     if missing:
-        more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(f"has no row for {missing[0]}{more}; give every patient a split", path=path)
     return [replace(case, split=splits.get(case.patient) or splits[case.subject]) for case in cases]
 

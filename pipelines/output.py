@@ -46,8 +46,11 @@ def claim_output(
         if existing is Existing.OVERWRITE:
             for child in output.iterdir():
                 shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
-    output.mkdir(parents=True, exist_ok=True)
-    (output / OUTPUT_MARKER).write_text(f"{command}\n", encoding="utf-8")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / OUTPUT_MARKER).write_text(f"{command}\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written to ({error.strerror}); give another folder") from error
 
 
 def _check_reuse(output: Path, existing: Existing, command: str, inputs: Sequence[Path], can_resume: bool) -> None:

@@ -45,11 +45,11 @@ class Screen:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
         )
         with Progress(*columns, console=self.console, disable=self.quiet) as progress:
             task = progress.add_task(what, total=total, state="")
-            yield lambda done, state: progress.update(task, completed=done, state=state)
+            yield lambda done, state: progress.update(task, completed=done, state=one_line(state))
 
     def finish(self, output: Path) -> None:
         """The closing line of a command."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from data_prep.case import Failure
 from data_prep.errors import DataError
 from data_prep.layouts.channels import Channel
 from data_prep.layouts.finding import Finding
-from data_prep.layouts.walk import exists
+from data_prep.layouts.walk import exists, is_folder, walk
 
 _LAYOUTS = {  # in the order in which `auto` asks: the most telling first
     "table": ("table", "find_table_cases"),
@@ -32,7 +34,7 @@ def find_cases(
     channels: tuple[Channel, ...] = (),
     frames_per_second: float | None = None,
 ) -> Finding:
-    """All cases at or below a path.
+    """All cases at or below a path. A folder that cannot be entered is a failure: it may well hold a patient.
 
     Args:
         root: a folder; a CSV file; a DICOM file or a zip archive of some; a video.
@@ -47,20 +49,33 @@ def find_cases(
         raise DataError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
     if not exists(root):
         raise DataError("does not exist; check the path", path=root)
-    if layout != "auto":
-        return _find(layout, root, channels, frames_per_second)
-    for name in _LAYOUTS:
-        recognize: Callable[[Path], str | None] = _module(name).recognize
-        if recognize(root):
-            return _find(name, root, channels, frames_per_second)
-    known = ", ".join(_LAYOUTS)
-    raise DataError(f"holds no images in a layout this program knows ({known}); docs/data.md shows each", path=root)
+    unreadable = _unreadable_folders(root) if is_folder(root) else []
+    if layout == "auto":
+        layout = next((name for name in _LAYOUTS if _module(name).recognize(root)), "")
+        if not layout and unreadable:
+            raise DataError(unreadable[0].reason)
+        if not layout:
+            known = ", ".join(_LAYOUTS)
+            problem = f"holds no images in a layout this program knows ({known}); docs/data.md shows each"
+            raise DataError(problem, path=root)
+    find: Callable[..., Finding] = getattr(_module(layout), _LAYOUTS[layout][1])
+    more = {"frames_per_second": frames_per_second} if layout == "video" else {}
+    finding = find(root, channels, **more)
+    return replace(finding, failures=[*finding.failures, *unreadable])
 
 
-def _find(name: str, root: Path, channels: tuple[Channel, ...], frames_per_second: float | None) -> Finding:
-    find: Callable[..., Finding] = getattr(_module(name), _LAYOUTS[name][1])
-    more = {"frames_per_second": frames_per_second} if name == "video" else {}
-    return find(root, channels, **more)
+def _unreadable_folders(root: Path) -> list[Failure]:
+    errors: list[OSError] = []
+    for _ in walk(root, on_error=errors.append):
+        pass
+    folders = {Path(error.filename): error.strerror for error in errors}
+    return [
+        Failure(
+            patient=folder.name,
+            reason=str(DataError(f"cannot be read ({reason}); check path and permissions", path=folder)),
+        )
+        for folder, reason in folders.items()
+    ]
 
 
 def _module(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data_prep.case import Format
@@ -23,10 +23,11 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
 """File name endings, in lower case. DICOM files may have any name; these are only the usual ones."""
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path, *, on_error: Callable[[OSError], object] | None = None) -> Iterator[tuple[Path, list[str]]]:
     """Folders at or below `root` with the names of their files, both sorted.
 
-    A folder that links lead to twice, or back to, comes once; one that cannot be entered is left out.
+    A folder that links lead to twice, or back to, comes once; one that cannot be entered is left out, and `on_error`
+    called.
 
     Raises:
         DataError: when `root` is not an existing folder.
@@ -34,7 +35,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     if not is_folder(root):
         raise DataError("is a file, not a folder" if exists(root) else "does not exist; check the path", path=root)
     seen = set()
-    for folder, below, files in os.walk(root, followlinks=True):
+    for folder, below, files in os.walk(root, followlinks=True, onerror=on_error):
         real = os.path.realpath(folder)
         if real in seen or OUTPUT_MARKER in files:
             below.clear()

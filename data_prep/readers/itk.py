@@ -93,5 +93,5 @@ def _ras_affine(path: Path, header: ItkHeader) -> np.ndarray:
         affine[:3, :3] = signs[:, None] * header.axes
         affine[:3, 3] = signs * header.origin
         if not is_usable(affine):
-            raise DataError("has a singular, non-finite or absurd affine; export it again", path=path)
+            raise DataError("has a singular or non-finite affine, or absurd voxel sizes; export it again", path=path)
     return affine

@@ -136,7 +136,7 @@ def _usable_affine(path: Path, header: nib.Nifti1Header) -> np.ndarray:
     except (ValueError, HeaderDataError) as error:
         raise DataError(f"has a damaged qform ({error}) and no other geometry; export it again", path=path) from error
     if not is_usable(affine):
-        raise DataError("has a singular, non-finite or absurd affine; export it again", path=path)
+        raise DataError("has a singular or non-finite affine, or absurd voxel sizes; export it again", path=path)
     return affine
 
 

@@ -83,7 +83,7 @@ def test_splits_by_patient_or_subject(tmp_path: Path) -> None:
 
 
 def test_a_case_without_a_split_is_not_guessed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has no row for C and 1 others"):
+    with pytest.raises(DataError, match="has no row for C and 1 more"):
         apply_splits(cases("A", "C", "D"), {"A": "train"}, tmp_path / "table.csv")
 
 

@@ -172,9 +172,7 @@ def test_pictures_in_domain_folders_become_a_cohort(
     assert "has no lesion mask, which measuring localization needs" in result.output
 
 
-def test_volumes_in_domain_folders_are_labeled_as_a_whole(
-    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
-) -> None:
+def test_volumes_in_domain_folders_are_labeled_as_a_whole(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     for n in range(8):
         folder = tmp_path / "data" / ("control" if n % 4 == 0 else "glioma")
         folder.mkdir(parents=True, exist_ok=True)
