@@ -159,7 +159,7 @@ def _split(
         patient = _read_record(output, name)["patient"]
         subject = subject_of[name] = patient["subject"]
         domains.setdefault(subject, set()).add(patient["domain"])
-        digests[name] = patient["image_sha256"]
+        digests[name] = patient["image_digest"]
         split = given_splits.get(name)
         if split and given.setdefault(subject, split) != split:
             raise DataError(f"scans of {subject} are given two splits, {given[subject]} and {split}; give one")
