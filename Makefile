@@ -25,6 +25,7 @@ format: install
 
 bench: install
 	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.prepare
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Times and memory of `fpgan prepare`: `make bench-prepare`.
+"""Times and memory of `fpgan prepare`: `python -m benchmarks.prepare`, a part of `make bench`.
 
 Three ratios, each of things that alternate in one run, so that a noisy machine slows both alike:
 

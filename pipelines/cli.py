@@ -144,6 +144,7 @@ def report(
     """Write a page, tables and volumes for each new patient."""
     from data_prep.layouts.channels import parse_channels
     from pipelines.report import report as run_report
+    from pipelines.screen import counted
 
     screen = _screen(quiet)
     existing = existing_policy(overwrite=overwrite, resume=resume)
@@ -159,7 +160,7 @@ def report(
     )
     abnormal = sum(entry["abnormal"] for entry in result.reports)
     screen.say(
-        f"  {len(result.reports)} patients reported, {abnormal} of them abnormal; {len(result.failures)} left out"
+        f"  {counted(len(result.reports), 'patient')} reported, {abnormal} of them abnormal; {len(result.failures)} left out"
     )
     screen.finish(output / "index.html")
     raise typer.Exit(1 if result.failures else 0)

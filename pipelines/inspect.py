@@ -88,5 +88,6 @@ def _details(case: Case) -> str:
 
 def _files(source: Source) -> str:
     channel = f", channel {source.channel}" if source.channel is not None else ""
-    count = f", {len(source.files)} files" if len(source.files) > 1 and source.format != "nifti" else ""
+    several = len(source.files) > 1 and source.format != "nifti"
+    count = f", {len(source.files)} files, the first {source.files[0].name}" if several else ""
     return f"{source.name}  [{source.format}{count}{channel}]"

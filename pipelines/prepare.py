@@ -22,7 +22,7 @@ from data_prep.splits import SPLITS
 from data_prep.tables import apply_labels, apply_splits, read_label_table, read_split_table
 from pipelines.output import Existing, claim_output
 from pipelines.parallel import for_each
-from pipelines.screen import Screen
+from pipelines.screen import Screen, counted
 
 PICTURE_DEFAULTS = {"foreground": "all", "intensity": "none", "field_of_view_mm": "whole"}
 """Pictures and video frames have no background, a scale of their own, and no physical size."""
@@ -92,7 +92,7 @@ def plan(source: Path, request: PrepareRequest) -> Plan:
         finding, strangers = apply_labels(finding, table)
         if strangers:
             shown = ", ".join(strangers[:5]) + (" …" if len(strangers) > 5 else "")
-            notes.append(f"{table.path}: names {len(strangers)} patients that are not there: {shown}")
+            notes.append(f"{table.path}: names {counted(len(strangers), 'patient')} not found among the images: {shown}")
     elif request.attributes:
         names = DomainNames(names=tuple(request.attributes), exclusive=False, healthy=None)
         finding = replace(finding, domains=names, cases=[replace(case, domains=None) for case in finding.cases])
@@ -146,7 +146,7 @@ def prepare(
     claim_output(output, existing, command="prepare", inputs=inputs, can_resume=True)
     usable: list[str] = []
     if settings:
-        screen.say(f"  {len(finding.cases)} patients, channels {', '.join(settings.preparation.channels)}")
+        screen.say(f"  {counted(len(finding.cases), 'patient')}, channels {', '.join(settings.preparation.channels)}")
         start_cohort(output, settings)
         work = partial(write_patient, settings=settings, output=output.absolute())
         with screen.progress("Preparing", len(finding.cases)) as show:
@@ -223,13 +223,13 @@ def _say_what_was_done(
             screen.say(f"  {summary.unused_slices[reason]} {text}")
     if summary.pixels_cut_off:
         screen.say(
-            f"  {summary.pixels_cut_off} foreground pixels of {summary.patients_cut_off} patients lie outside the "
+            f"  {summary.pixels_cut_off} foreground pixels of {counted(summary.patients_cut_off, 'patient')} lie outside the "
             "field of view; `patients.csv` says whose"
         )
     if summary.unclear_background:
         screen.warn(
-            f"nothing constant surrounds {summary.unclear_background} patients; where the background is noise, "
+            f"nothing constant surrounds {counted(summary.unclear_background, 'patient')}; where the background is noise, "
             "prepare with --foreground otsu, or mask"
         )
     if failures:
-        screen.warn(f"{len(failures)} patients could not be used; failures.csv says why")
+        screen.warn(f"{counted(len(failures), 'patient')} could not be used; failures.csv says why")

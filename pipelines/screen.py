@@ -16,6 +16,11 @@ Show = Callable[[int, str], None]
 """Called with the number of finished pieces of work and a few words on its state (may be empty)."""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 patient`, `2 patients`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 class Screen:
     """Everything goes to standard error, so that standard output stays free; `quiet` shows warnings and errors only."""
 
