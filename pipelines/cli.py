@@ -159,9 +159,8 @@ def report(
         skull_strip=skull_strip,
     )
     abnormal = sum(entry["abnormal"] for entry in result.reports)
-    screen.say(
-        f"  {counted(len(result.reports), 'patient')} reported, {abnormal} of them abnormal; {len(result.failures)} left out"
-    )
+    reported = counted(len(result.reports), "patient")
+    screen.say(f"  {reported} reported, {abnormal} of them abnormal; {len(result.failures)} left out")
     screen.finish(output / "index.html")
     raise typer.Exit(1 if result.failures else 0)
 

@@ -92,7 +92,7 @@ def plan(source: Path, request: PrepareRequest) -> Plan:
         finding, strangers = apply_labels(finding, table)
         if strangers:
             shown = ", ".join(strangers[:5]) + (" …" if len(strangers) > 5 else "")
-            notes.append(f"{table.path}: names {counted(len(strangers), 'patient')} not found among the images: {shown}")
+            notes.append(f"{table.path}: names {counted(len(strangers), 'patient')} not among the images: {shown}")
     elif request.attributes:
         names = DomainNames(names=tuple(request.attributes), exclusive=False, healthy=None)
         finding = replace(finding, domains=names, cases=[replace(case, domains=None) for case in finding.cases])
@@ -223,13 +223,13 @@ def _say_what_was_done(
             screen.say(f"  {summary.unused_slices[reason]} {text}")
     if summary.pixels_cut_off:
         screen.say(
-            f"  {summary.pixels_cut_off} foreground pixels of {counted(summary.patients_cut_off, 'patient')} lie outside the "
-            "field of view; `patients.csv` says whose"
+            f"  {summary.pixels_cut_off} foreground pixels of {counted(summary.patients_cut_off, 'patient')} "
+            "lie outside the field of view; `patients.csv` says whose"
         )
     if summary.unclear_background:
         screen.warn(
-            f"nothing constant surrounds {counted(summary.unclear_background, 'patient')}; where the background is noise, "
-            "prepare with --foreground otsu, or mask"
+            f"nothing constant surrounds {counted(summary.unclear_background, 'patient')}; "
+            "where the background is noise, prepare with --foreground otsu, or mask"
         )
     if failures:
         screen.warn(f"{counted(len(failures), 'patient')} could not be used; failures.csv says why")

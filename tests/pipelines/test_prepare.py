@@ -95,7 +95,7 @@ def test_a_table_labels_single_slices_by_their_place_in_the_file(
     table.write_text("\n".join(["patient,slice,domain", *lines]))
     cohort = tmp_path / "cohort"
     result = succeed(fpgan("prepare", tiny.brats, "--output", cohort, *SMALL, "--labels", table))
-    assert "names 1 patient not found among the images: P9" in result.output
+    assert "names 1 patient not among the images: P9" in result.output
     diseased = [
         (row["patient"], row["slice_index"]) for row in rows(cohort / "slices.csv") if row["domains"] == "diseased"
     ]
