@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +65,7 @@ def find_patients(root: Path) -> tuple[list[Patient], list[Failure]]:
             summary = summarize(path)
         except DataError as error:
             if is_marked:
-                failures.append(Failure(patient=_file_name(_folder_name(path, parts[depth:])), reason=str(error)))
+                failures.append(Failure(patient=_folder_name(path, parts[depth:]), reason=str(error)))
             continue
         if summary is None:
             continue
@@ -75,7 +74,7 @@ def find_patients(root: Path) -> tuple[list[Patient], list[Failure]]:
             is_whole = summary.is_multi_frame or path == root
             name = path_stem(path) if is_whole and len(parts) <= depth + 1 else _folder_name(path, parts[depth:])
         # Folders of one name in two domains are two patients; one PatientID is one.
-        patient = patients.setdefault((name, "" if summary.patient else domain), Patient(name=_file_name(name)))
+        patient = patients.setdefault((name, "" if summary.patient else domain), Patient(name=name))
         series = patient.series.setdefault(
             summary.series, Series(label=summary.label, modality=summary.modality, problem=summary.problem)
         )
@@ -97,11 +96,6 @@ def path_stem(path: Path) -> str:
 def _folder_name(path: Path, parts: Sequence[str]) -> str:
     """The first of `parts`, the folders above `path`; for a file right in the folder that is searched, its folder."""
     return path_stem(Path(parts[0]) if len(parts) > 1 else path.resolve().parent)
-
-
-def _file_name(name: str) -> str:
-    """A patient's name as it may stand in names of files; PatientID may hold anything."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "patient"
 
 
 def _depth_of_domains(ways: Sequence[tuple[str, ...]]) -> int:
