@@ -49,7 +49,7 @@ class Case:
         foreground: a mask of the brain or body, where one exists.
         domains: names of the domains or attributes that hold for all slices; None where nothing is known of them all.
         slice_domains: the same for single slices, by their index in the file along the slice axis ("0", "1", …) or by
-            the name of the slice's own file.
+            the name of the slice's own file; None where nothing is known of one.
         split: train, validation or test, where the data come divided.
     """
 
@@ -60,7 +60,7 @@ class Case:
     mask_problem: str | None = None
     foreground: Source | None = None
     domains: tuple[str, ...] | None = None
-    slice_domains: dict[str, tuple[str, ...]] | None = None
+    slice_domains: dict[str, tuple[str, ...] | None] | None = None
     split: str | None = None
 
     def __post_init__(self) -> None:

@@ -110,7 +110,8 @@ def open_cohort(path: Path | str) -> Cohort:
     try:
         header = json.loads((path / COHORT_FILE).read_text())
         if header["format"] != COHORT_FORMAT:
-            raise DataError(f"has format {header['format']}, this version reads {COHORT_FORMAT}", path=path)
+            problem = f"has format {header['format']}, this version reads {COHORT_FORMAT}"
+            raise DataError(f"{problem}; prepare it again with `--resume`", path=path)
         if not header["complete"]:
             raise DataError("is not complete; finish it with `fpgan prepare … --resume`", path=path)
         settings = CohortSettings(**header["settings"])
@@ -133,7 +134,7 @@ def file_stem(patient: str) -> str:
 def _read_table(path: Path) -> pd.DataFrame:
     import pandas as pd  # workers that prepare patients share this module, and never open a table
 
-    text = dict.fromkeys(("patient", "subject", "domains", "domain", "split", "reason", "row"), str)
+    text = dict.fromkeys(("patient", "subject", "domains", "domain", "split", "mask", "reason", "row"), str)
     return pd.read_csv(path, dtype=text, keep_default_na=False, encoding_errors=UNDECODABLE)
 
 

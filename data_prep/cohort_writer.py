@@ -33,7 +33,8 @@ class CohortSummary:
 
     `patients` counts them by split, `slices` by (split, domains); `unused_slices` counts slices by the reason why they
     went; `pixels_cut_off` is the foreground outside the windows, `patients_cut_off` whose it is; `unclear_background`
-    counts patients of whom the value that was taken for background fills less than half of the volume's faces.
+    counts patients of whom the value that was taken for background fills less than half of the volume's faces;
+    `removed` those of an earlier run that are no longer part of the cohort.
     """
 
     patients: Counter[str]
@@ -42,6 +43,7 @@ class CohortSummary:
     pixels_cut_off: int
     patients_cut_off: int
     unclear_background: int
+    removed: int
 
 
 def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
@@ -89,21 +91,21 @@ def finish_cohort(
     failures: list[Failure],
     settings: CohortSettings,
     *,
-    given_splits: Mapping[str, str] | None = None,
+    subject_splits: Mapping[str, str] | None = None,
 ) -> CohortSummary:
     """Split the patients, all written before, and write the tables and `cohort.json`.
 
-    `given_splits` maps patients to the splits they come with; all others are drawn.
+    `subject_splits` maps subjects to the splits they come with; all others are drawn.
 
     Records are read one after the other, so memory does not grow with slices, and files of patients that are no longer
     part of the cohort are removed.
 
     Raises:
-        DataError: when patients of two splits hold the same image, or scans of one subject come with two splits.
+        DataError: when patients of two splits hold the same image.
     """
     names = sorted(patients)
-    _remove_others(output, names)
-    splits = _split(output, names, settings, given_splits or {})
+    removed = _remove_others(output, names)
+    splits = _split(output, names, settings, subject_splits or {})
     counted, slices, unused = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
     cut_off: list[int] = []
     unclear_background = 0
@@ -137,6 +139,7 @@ def finish_cohort(
         pixels_cut_off=sum(cut_off),
         patients_cut_off=sum(pixels > 0 for pixels in cut_off),
         unclear_background=unclear_background,
+        removed=removed,
     )
 
 
@@ -148,32 +151,27 @@ def write_failures(path: Path, failures: list[Failure]) -> None:
 
 
 def _split(
-    output: Path, names: list[str], settings: CohortSettings, given_splits: Mapping[str, str]
+    output: Path, names: list[str], settings: CohortSettings, subject_splits: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """For each patient the split, and its fold where there are folds; all cases of a subject get the same."""
     domains: dict[str, set[str]] = {}
-    given: dict[str, str] = {}
     subject_of: dict[str, str] = {}
     digests: dict[str, str] = {}
     for name in names:
         patient = _read_record(output, name)["patient"]
-        subject = subject_of[name] = patient["subject"]
-        domains.setdefault(subject, set()).add(patient["domain"])
+        subject_of[name] = patient["subject"]
+        domains.setdefault(patient["subject"], set()).add(patient["domain"])
         digests[name] = patient["image_digest"]
-        split = given_splits.get(name)
-        if split and given.setdefault(subject, split) != split:
-            raise DataError(f"scans of {subject} are given two splits, {given[subject]} and {split}; give one")
-    strata = {subject: "+".join(sorted(found)) for subject, found in domains.items() if subject not in given}
+    strata = {subject: "+".join(sorted(found)) for subject, found in domains.items() if subject not in subject_splits}
+    result: dict[str, dict[str, Any]]
     if settings.folds:
-        if given:
-            raise DataError("the data come divided into splits already; leave out --folds")
         folds = split_folds(strata, folds=settings.folds, seed=settings.split_seed)
         result = {
             name: {"split": fold_split(folds[s], test_fold=settings.fold, folds=settings.folds), "fold": folds[s]}
             for name, s in subject_of.items()
         }
     else:
-        drawn = given | split_subjects(strata, shares=settings.split_shares, seed=settings.split_seed)
+        drawn = split_subjects(strata, shares=settings.split_shares, seed=settings.split_seed) | dict(subject_splits)
         result = {name: {"split": drawn[subject]} for name, subject in subject_of.items()}
     _refuse_shared_images(digests, {name: str(row["split"]) for name, row in result.items()})
     return result
@@ -198,13 +196,13 @@ def _is_up_to_date(record_path: Path, arrays: dict[str, Path], mark: str) -> boo
         return False
 
 
-def _remove_others(output: Path, names: Iterable[str]) -> None:
-    """Files of patients that failed now, or that the source no longer has."""
+def _remove_others(output: Path, names: Iterable[str]) -> int:
+    """Remove files of patients that the source no longer has, and count them."""
     kept = {file_stem(name) for name in names}
-    for folder in (*ARRAYS, "records"):
-        for path in (output / folder).iterdir():
-            if path.stem not in kept:
-                path.unlink()
+    others = [path for folder in ("records", *ARRAYS) for path in (output / folder).iterdir() if path.stem not in kept]
+    for path in others:
+        path.unlink()
+    return sum(path.parent.name == "records" for path in others)
 
 
 def _read_record(output: Path, patient: str) -> dict[str, Any]:

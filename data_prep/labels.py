@@ -7,9 +7,10 @@ attribute holds. An empty text says that nothing is known; such a slice is not t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 HEALTHY = "healthy"
 DISEASED = "diseased"
@@ -32,6 +33,17 @@ class DomainNames(BaseModel):
     """True: one of them holds; False: attributes that may co-occur."""
     healthy: str | None = HEALTHY
     """Which of the exclusive domains is the healthy one; None where none is. Attributes ignore it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in self.names:
+            if not name.strip() or SEPARATOR in name or (not self.exclusive and name == NO_ATTRIBUTE):
+                raise ValueError(
+                    f"a domain must have a name other than {NO_ATTRIBUTE!r}, without {SEPARATOR!r}: {name!r}"
+                )
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"domains must differ, got {', '.join(self.names)}")
+        return self
 
     @property
     def healthy_text(self) -> str | None:

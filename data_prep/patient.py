@@ -17,7 +17,7 @@ from data_prep.cohort import COHORT_FORMAT
 from data_prep.errors import DataError
 from data_prep.foreground import bounding_box
 from data_prep.labels import domains_from_mask, patient_domains
-from data_prep.preparation import Preparation, PreparedSlices, prepare_slices, source_slices
+from data_prep.preparation import Preparation, PreparedSlices, prepare_slices, slice_places, source_slices
 from data_prep.readers import read_source
 from data_prep.readers.foreign import bounded_by_memory
 from data_prep.resampling import Grid, resample
@@ -56,8 +56,7 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
             mask, in_source = _slice_labels(mask_volume, prepared, settings.preparation)
         areas, mask_sha256 = np.count_nonzero(mask, axis=(1, 2)), mask_volume.source.sha256
     if case.domains is not None or case.slice_domains is not None:
-        sources = source_slices(prepared, volume, settings.preparation)
-        texts = [_given_domains(case, settings, volume, int(index)) for index in sources]
+        texts = _given_domains(case, settings, volume, source_slices(prepared, volume, settings.preparation))
     elif mask is not None:
         texts = domains_from_mask(
             mask, in_source, settings.domains, settings.label_values, min_area_px=settings.min_lesion_area_px
@@ -103,12 +102,18 @@ def fingerprint(case: Case, settings: CohortSettings) -> str:
     Raises:
         OSError, DataError: when a file is gone.
     """
-    files = [
-        (os.fspath(path.absolute()), *stat_of(path), source.channel) for source in case.sources for path in source.files
+    roles = {**case.images, "mask": case.mask, "foreground": case.foreground}
+    sources = [
+        (
+            (role, source.format, source.channel, source.frames_per_second),
+            [(os.fspath(path.absolute()), *stat_of(path)) for path in source.files],
+        )
+        for role, source in roles.items()
+        if source
     ]
-    given = (case.subject, list(case.images), case.domains, case.slice_domains)
+    given = (case.subject, case.domains, case.slice_domains)
     relevant = settings.model_dump(mode="json", exclude={"split_shares", "split_seed", "folds", "fold"})
-    return hashlib.sha256(json.dumps([COHORT_FORMAT, files, given, relevant], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([COHORT_FORMAT, sources, given, relevant], sort_keys=True).encode()).hexdigest()
 
 
 def _read_channels(case: Case, *, resample_to_first: bool) -> Volume:
@@ -133,7 +138,7 @@ def _one_channel(volume: Volume, source: Source) -> Volume:
 
 def _onto(volume: Volume, first: Volume) -> Volume:
     """The volume on the first one's grid; its own where both are the same."""
-    if volume.source.difference_from(first.source) is None:
+    if volume.difference_from(first) is None:
         return volume
     here = Grid(shape=volume.shape, affine=volume.affine)
     there = Grid(shape=first.shape, affine=first.affine)
@@ -145,10 +150,12 @@ def _onto(volume: Volume, first: Volume) -> Volume:
 def _read_labels(source: Source, volume: Volume, what: str) -> Volume:
     """A mask on the grid of the image, its labels as uint8."""
     mask = read_source(source)
-    difference = mask.source.difference_from(volume.source)
+    difference = mask.difference_from(volume)
     if difference:
         raise DataError(f"the {what} has {difference}; a mask must lie on its image's grid", path=source.name)
     (values,) = mask.channels
+    if source.format == "picture":  # pictures are read as shares of 255, labels are whole numbers
+        values = np.round(values * 255)
     with np.errstate(invalid="ignore"):
         labels = values.astype(np.uint8, copy=False)
     if labels is not values and (labels != values).any():
@@ -163,29 +170,40 @@ def _slice_labels(
     (labels,) = mask.channels
     own, axis = Grid(shape=mask.shape, affine=mask.affine), preparation.axis
     slices = to_slices(labels, axis)
+    in_source: dict[int, np.ndarray] = {}
     box = bounding_box(slices)
-    on_grid = to_slices(resample(labels, own, prepared.grid, smooth=False), axis)
-    in_source = {}
     if box:
+        # A prepared slice shows every slice of the source that it overlaps.
+        places, span = slice_places(prepared, own, preparation)
+        overlap: np.ndarray = np.abs(places[:, None] - np.arange(len(slices))) < (1 + span) / 2 - 1e-6
         for value in np.unique(slices[box][slices[box] > 0]).tolist():
-            shown = np.zeros(len(on_grid), bool)
-            if own.is_same(prepared.grid):
-                shown[box[0]] = (slices[box] == value).any(axis=(1, 2))
-            else:  # any voxel that has a share in a slice counts as shown there
-                shown[:] = (to_slices(resample(labels == value, own, prepared.grid), axis) > 0).any(axis=(1, 2))
-            in_source[value] = shown[prepared.indices]
+            shown = np.zeros(len(slices), bool)
+            shown[box[0]] = (slices[box] == value).any(axis=(1, 2))
+            in_source[value] = np.any(overlap & shown, axis=1)
+    on_grid = to_slices(resample(labels, own, prepared.grid, smooth=False), axis)
     return prepared.window.apply_to_labels([on_grid[index] for index in prepared.indices]), in_source
 
 
-def _given_domains(case: Case, settings: CohortSettings, volume: Volume, index: int) -> str:
-    """What folders or tables say of slice `index` of the volume: a row of the slice before one of the patient."""
-    if case.slice_domains is not None:
-        in_file = volume.index_in_file(slice_axis_of(settings.preparation.axis), index)
-        names = volume.source.slice_names
-        for key in (str(in_file), *([names[in_file]] if in_file < len(names) else [])):
-            if key in case.slice_domains:
-                return settings.domains.to_text(case.slice_domains[key])
-    return "" if case.domains is None else settings.domains.to_text(case.domains)
+def _given_domains(case: Case, settings: CohortSettings, volume: Volume, indices: np.ndarray) -> list[str]:
+    """What folders or tables say of slices, by index in the volume: a row of a slice goes before the patient's."""
+    axis = slice_axis_of(settings.preparation.axis)
+    given = dict(case.slice_domains or {})
+    names = volume.source.slice_names if volume.source.runs_along(axis) else ()
+    known = {str(index) for index in range(volume.shape[axis])} | set(names)
+    strangers = sorted(given.keys() - known)
+    if strangers:
+        raise DataError(
+            f"labels name a slice {strangers[0]!r}; {settings.preparation.axis} slices are named 0 to "
+            f"{volume.shape[axis] - 1}" + (f", or {names[0]} to {names[-1]}" if names else ""),
+            path=volume.paths[0],
+        )
+    texts = []
+    for index in indices:
+        in_file = volume.index_in_file(axis, int(index))
+        keys = [str(in_file), *names[in_file : in_file + 1]]
+        domains = next((given[key] for key in keys if key in given), case.domains)
+        texts.append("" if domains is None else settings.domains.to_text(domains))
+    return texts
 
 
 def _digest(images: np.ndarray) -> str:
@@ -204,7 +222,8 @@ def _slice_rows(case: Case, prepared: PreparedSlices, texts: list[str], areas: n
         if row is None:
             reason = "nearly blank" if share else "blank"
         else:
-            reason = "" if texts[row] else "small or unlisted lesion" if areas[row] or case.mask else "no label"
+            is_given = case.domains is not None or case.slice_domains is not None
+            reason = "" if texts[row] else "no label" if is_given else "small or unlisted lesion"
         rows.append(
             {
                 "patient": case.patient,
@@ -223,9 +242,9 @@ def _slice_rows(case: Case, prepared: PreparedSlices, texts: list[str], areas: n
 def _provenance(case: Case, volume: Volume, prepared: PreparedSlices) -> dict[str, Any]:
     window = prepared.window
     return {
-        "sources": {name: os.fspath(source.name) for name, source in case.images.items()},
+        "sources": {name: os.fspath(source.name.absolute()) for name, source in case.images.items()},
         "sha256": list(volume.sha256),
-        "mask": os.fspath(case.mask.name) if case.mask else "",
+        "mask": os.fspath(case.mask.name.absolute()) if case.mask else "",
         "source_shape": list(volume.source.shape),
         "source_affine": volume.source.affine.round(6).tolist(),
         "crop_box": [window.top, window.left, window.height, window.width],

@@ -120,47 +120,25 @@ def prepare_slices(
         DataError: when a channel is constant or no slice holds enough foreground.
     """
     axis = preparation.axis
-    channels = list(volume.channels)
     foregrounds = _foregrounds(volume, preparation, foreground_mask)
-    background_shares = [foreground.background_share for foreground in foregrounds]
-    fields: tuple[np.ndarray, ...] = ()
-    if preparation.bias_correction:
-        in_volume = [to_volume(found.whole(), axis) for found in foregrounds]
-        if min(volume.shape) < 2:
-            raise DataError(
-                "is a single slice, which has no bias field; leave out --bias-correction", path=volume.paths[0]
-            )
-        corrected = [correct_bias(channel, mask) for channel, mask in zip(channels, in_volume, strict=True)]
-        channels, fields = [c for c, _ in corrected], tuple(field for _, field in corrected)
-    own = grid = Grid(shape=volume.shape, affine=volume.affine)
-    if preparation.spacing_mm:
-        grid = own.with_spacing(preparation.spacing_mm)
-        if prod(grid.shape) > MAX_VOXELS:
-            problem = f"would be {grid.shape} voxels after resampling; check its voxel size, and --spacing-mm"
-            raise DataError(problem, path=volume.paths[0])
-        channels = [resample(channel, own, grid, outside=float(channel.min())) for channel in channels]
-        # No foreground knows its background any longer: it is blurred at the patient's surface.
-        moved = [resample(to_volume(f.whole(), axis), own, grid, smooth=False) for f in foregrounds]
-        foregrounds = [Foreground.of(to_slices(mask, axis).astype(bool)) for mask in moved]
+    background_share = min(foreground.background_share for foreground in foregrounds)
+    channels, fields = _without_bias(volume, foregrounds, preparation)
+    grid, channels, foregrounds = _with_spacing(volume, channels, foregrounds, preparation)
     union = reduce(Foreground.union, foregrounds)
     foreground = union.whole()
     used, shown = union.box[0], union.box[1:]
     pixel_mm = slice_spacing_mm(_spacing(grid), axis)[1:]
-    window = center_window(
-        shown, pixel_mm, preparation.field_of_view_mm, preparation.size, (union.shape[1], union.shape[2])
-    )
+    shape = (union.shape[1], union.shape[2])
+    window = center_window(shown, pixel_mm, preparation.field_of_view_mm, preparation.size, shape)
     inside = np.zeros((len(foreground), *preparation.size), bool)
     for place, share in window.apply(list(foreground), shown):
         inside[place] = share >= 0.5
     shares = inside.mean(axis=(1, 2))
     kept = np.flatnonzero(shares >= max(preparation.min_foreground_share, 1e-9))
     if not len(kept):
-        problem = (
-            f"no slice has a foreground share of {preparation.min_foreground_share:g} or more; check its voxel size, "
-            "--field-of-view-mm and --min-foreground-share"
-        )
-        raise DataError(problem, path=volume.paths[0])
-    images, inside = np.zeros((len(kept), len(channels), *preparation.size), np.float16), inside[kept]
+        raise DataError(_why_blank(shares, preparation), path=volume.paths[0])
+    inside = inside[kept]
+    images = np.zeros((len(kept), len(channels), *preparation.size), np.float16)
     scales = []
     for number, (path, channel, own_foreground) in enumerate(zip(volume.paths, channels, foregrounds, strict=True)):
         slices = to_slices(channel, axis)
@@ -179,7 +157,7 @@ def prepare_slices(
         foreground_shares=shares,
         grid=grid,
         foreground=union,
-        background_share=min(background_shares),
+        background_share=background_share,
         window=window,
         scales=tuple(scales),
         bias_fields=fields,
@@ -219,18 +197,68 @@ def volume_foreground(volume: Volume, prepared: PreparedSlices, preparation: Pre
 def source_slices(prepared: PreparedSlices, volume: Volume, preparation: Preparation) -> np.ndarray:
     """(S,) for each kept slice the nearest one of the volume's own grid: indices along its slice axis, RAS+ order."""
     axis = slice_axis_of(preparation.axis)
+    places, _ = slice_places(prepared, Grid(shape=volume.shape, affine=volume.affine), preparation)
+    return np.clip(np.round(places).astype(int), 0, volume.shape[axis] - 1)
+
+
+def slice_places(prepared: PreparedSlices, own: Grid, preparation: Preparation) -> tuple[np.ndarray, float]:
+    """Where kept slices lie among those of another grid with the same axes, (S,), and how many of those one spans."""
+    axis = slice_axis_of(preparation.axis)
     positions = np.zeros((len(prepared.indices), 4))
     positions[:, :3] = (np.array(prepared.grid.shape) - 1) / 2
     positions[:, axis], positions[:, 3] = prepared.indices, 1
-    there = positions @ (np.linalg.inv(volume.affine) @ prepared.grid.affine).T
-    return np.clip(np.round(there[:, axis]).astype(int), 0, volume.shape[axis] - 1)
+    to_own = np.linalg.inv(own.affine) @ prepared.grid.affine
+    return (positions @ to_own.T)[:, axis], float(abs(to_own[axis, axis]))
+
+
+def _without_bias(
+    volume: Volume, foregrounds: list[Foreground], preparation: Preparation
+) -> tuple[list[np.ndarray], tuple[np.ndarray, ...]]:
+    """The channels, corrected where that is asked for, and the fields they were divided by."""
+    if not preparation.bias_correction:
+        return list(volume.channels), ()
+    if min(volume.shape) < 2:
+        problem = "is a single slice, which has no bias field; leave out --bias-correction"
+        raise DataError(problem, path=volume.paths[0])
+    masks = [to_volume(foreground.whole(), preparation.axis) for foreground in foregrounds]
+    corrected = [correct_bias(channel, mask) for channel, mask in zip(volume.channels, masks, strict=True)]
+    return [channel for channel, _ in corrected], tuple(field for _, field in corrected)
+
+
+def _with_spacing(
+    volume: Volume, channels: list[np.ndarray], foregrounds: list[Foreground], preparation: Preparation
+) -> tuple[Grid, list[np.ndarray], list[Foreground]]:
+    """Channels and foregrounds on the grid that slices are cut from: the volume's own, or one of another spacing."""
+    own = Grid(shape=volume.shape, affine=volume.affine)
+    if preparation.spacing_mm is None:
+        return own, channels, foregrounds
+    grid = own.with_spacing(preparation.spacing_mm)
+    if prod(grid.shape) > MAX_VOXELS:
+        problem = f"would be {grid.shape} voxels after resampling; check its voxel size, and --spacing-mm"
+        raise DataError(problem, path=volume.paths[0])
+    moved = [resample(channel, own, grid, outside=float(channel.min())) for channel in channels]
+    found = []
+    for foreground in foregrounds:
+        mask = resample(to_volume(foreground.whole(), preparation.axis), own, grid, smooth=False).astype(bool)
+        if not mask.any():
+            problem = "its foreground is lost by resampling; check its voxel size, and --spacing-mm"
+            raise DataError(problem, path=volume.paths[0])
+        found.append(Foreground.of(to_slices(mask, preparation.axis)))  # its background is no constant any longer
+    return grid, moved, found
+
+
+def _why_blank(shares: np.ndarray, preparation: Preparation) -> str:
+    limit = preparation.min_foreground_share
+    found = f"no slice has a foreground share of {limit:g} or more (at most {shares.max():.2g})"
+    return f"{found if limit else 'no pixel shows the patient'}; check its voxel size, and --field-of-view-mm"
 
 
 def _foregrounds(volume: Volume, preparation: Preparation, mask: np.ndarray | None) -> list[Foreground]:
     """One a channel."""
     if preparation.foreground == "mask":
         if mask is None:
-            raise DataError("has no foreground mask; add one, or choose another --foreground", path=volume.paths[0])
+            problem = "has no foreground mask, which this preparation needs; add one, or give --skull-strip"
+            raise DataError(problem, path=volume.paths[0])
         if not mask.any():
             raise DataError("its foreground mask is empty; draw one, or leave it out", path=volume.paths[0])
         return [Foreground.of(to_slices(mask, preparation.axis))] * len(volume.channels)

@@ -41,7 +41,8 @@ def resample(array: np.ndarray, here: Grid, there: Grid, *, smooth: bool = True,
         array: on the grid `here`.
         here: where the values are.
         there: where they are wanted.
-        smooth: linear interpolation, float32; False: the nearest voxel, in the array's own type.
+        smooth: linear interpolation, float32, of values that are averaged first where `there` is coarser; False: the
+            nearest voxel, in the array's own type.
         outside: the value of voxels that lie beyond the array.
     """
     if here.is_same(there):
@@ -57,10 +58,25 @@ def resample(array: np.ndarray, here: Grid, there: Grid, *, smooth: bool = True,
     interpolator = sitk.sitkLinear if smooth else sitk.sitkNearestNeighbor
     unit = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), tuple(np.eye(3).ravel()))
     try:
+        if smooth:
+            image = _blur(image, transform[:3, :3])
         result = sitk.Resample(image, there.shape, index_to_index, interpolator, *unit, outside)
     except RuntimeError as error:  # ITK has one kind of error; with sound grids only memory can be wanting
         raise MemoryError(str(error)) from error
     return _to_array(result)
+
+
+def _blur(image: Any, step: np.ndarray) -> Any:
+    """Average over what one coarser voxel spans, so that nothing between two samples is lost.
+
+    The width is that of Cardoso et al. (MICCAI 2015): it takes an image whose points are as wide as its own voxels to
+    one whose points are as wide as those wanted. `step` (3, 3) leads from a wanted voxel to the next, in the image's.
+    """
+    import SimpleITK as sitk
+
+    spans = np.sqrt((step**2).sum(axis=1))
+    variances = np.clip(spans**2 - 1, 0, None) / (8 * np.log(2))
+    return sitk.DiscreteGaussian(image, variances.tolist(), 64, 0.01, False) if variances.max() > 0.01 else image
 
 
 def correct_bias(array: np.ndarray, foreground: np.ndarray, shrink: int = 4) -> tuple[np.ndarray, np.ndarray]:

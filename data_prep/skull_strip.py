@@ -62,7 +62,7 @@ def strip_skull(volume: Volume, command: str) -> np.ndarray:
             stripped = read_nifti(made)
         except DataError as error:
             raise DataError(f"skull stripping: its output {str(error).removeprefix(str(made))}", path=path) from error
-        difference = stripped.source.difference_from(volume.source)
+        difference = stripped.difference_from(volume)
         if difference:
             raise DataError(f"skull stripping: its output has {difference}", path=path)
         return stripped.channels[0] != 0

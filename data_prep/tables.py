@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from data_prep.case import Case, Failure
 from data_prep.errors import DataError
 from data_prep.labels import DomainNames
@@ -19,15 +21,15 @@ _HELD = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false":
 
 @dataclass(frozen=True, kw_only=True)
 class LabelTable:
-    """What a table says of patients and of single slices; no names where it leaves a field empty.
+    """What a table says of patients and of single slices; None where it says that nothing is known.
 
     `patients` maps a patient to its domains; `slices` a patient to those of its slices, by index or file name.
     """
 
     path: Path
     domains: DomainNames
-    patients: dict[str, tuple[str, ...]]
-    slices: dict[str, dict[str, tuple[str, ...]]]
+    patients: dict[str, tuple[str, ...] | None]
+    slices: dict[str, dict[str, tuple[str, ...] | None]]
 
 
 def read_label_table(path: Path) -> LabelTable:
@@ -45,11 +47,14 @@ def read_label_table(path: Path) -> LabelTable:
         known = (row.cells["domain"] for row in rows if row.cells["domain"].lower() not in UNKNOWN)
         domains = domain_names(known, path=path)
     elif columns:
-        domains = DomainNames(names=tuple(columns), exclusive=False, healthy=None)
+        try:
+            domains = DomainNames(names=tuple(columns), exclusive=False, healthy=None)
+        except ValidationError as error:
+            raise DataError(f"has a column that can be no attribute: {error.errors()[0]['msg']}", path=path) from error
     else:
         raise DataError("needs a column `domain`, or one column an attribute with 0 or 1", path=path)
-    patients: dict[str, tuple[str, ...]] = {}
-    slices: dict[str, dict[str, tuple[str, ...]]] = {}
+    patients: dict[str, tuple[str, ...] | None] = {}
+    slices: dict[str, dict[str, tuple[str, ...] | None]] = {}
     for row in rows:
         patient, key = row.cells["patient"], row.cells.get("slice", "")
         place = slices.setdefault(patient, {}) if key else patients
@@ -57,8 +62,9 @@ def read_label_table(path: Path) -> LabelTable:
             raise DataError(f"line {row.line}: {patient}{' slice ' + key if key else ''} has a row already", path=path)
         if not domains.exclusive:
             place[key or patient] = _held(row, domains.names, path)
-        elif row.cells["domain"].lower() not in UNKNOWN:
-            place[key or patient] = (row.cells["domain"],)
+        else:
+            domain = row.cells["domain"]
+            place[key or patient] = None if domain.lower() in UNKNOWN else (domain,)
     return LabelTable(path=path, domains=domains, patients=patients, slices=slices)
 
 
@@ -72,7 +78,7 @@ def apply_labels(finding: Finding, table: LabelTable) -> tuple[Finding, list[str
     for case in finding.cases:
         given, slices = table.patients.get(case.patient), table.slices.get(case.patient)
         if given is None and slices is None:
-            reason = str(DataError(f"has no label for {case.patient}; add a row", path=table.path))
+            reason = str(DataError(f"has no label for {case.patient}; give it one", path=table.path))
             failures.append(Failure(patient=case.patient, reason=reason))
         else:
             cases.append(replace(case, domains=given, slice_domains=slices))
@@ -99,8 +105,11 @@ def read_split_table(path: Path) -> dict[str, str]:
     return splits
 
 
-def apply_splits(cases: list[Case], splits: Mapping[str, str], path: Path) -> list[Case]:
+def apply_splits(cases: list[Case], splits: Mapping[str, str], path: Path) -> tuple[list[Case], list[str]]:
     """The cases with the table's splits; a row may name the patient or the subject.
+
+    Returns:
+        The cases, and names in the table that no case and no subject has.
 
     Raises:
         DataError: when a case has no row: a split must not be guessed beside given ones.
@@ -109,7 +118,9 @@ def apply_splits(cases: list[Case], splits: Mapping[str, str], path: Path) -> li
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(f"has no row for {missing[0]}{more}; give every patient a split", path=path)
-    return [replace(case, split=splits.get(case.patient) or splits[case.subject]) for case in cases]
+    known = {case.patient for case in cases} | {case.subject for case in cases}
+    placed = [replace(case, split=splits.get(case.patient) or splits[case.subject]) for case in cases]
+    return placed, sorted(splits.keys() - known)
 
 
 def _rows(path: Path, required: tuple[str, ...]) -> tuple[list[str], list[Row]]:

@@ -49,21 +49,14 @@ class SourceGrid:
         back = nib.orientations.ornt_transform(ras, nib.orientations.io_orientation(self.affine))
         return nib.orientations.apply_orientation(array, back)
 
+    def runs_along(self, ras_axis: int) -> bool:
+        """Whether the file's last axis is axis 0 (right), 1 (anterior) or 2 (superior) of the RAS+ array."""
+        return bool(nib.orientations.io_orientation(self.affine)[2, 0] == ras_axis)
+
     def is_flipped(self, ras_axis: int) -> bool:
         """Whether the file runs against axis 0 (right), 1 (anterior) or 2 (superior) of the RAS+ array."""
         orientation = nib.orientations.io_orientation(self.affine)
         return bool(orientation[orientation[:, 0] == ras_axis][0, 1] < 0)
-
-    def difference_from(self, other: SourceGrid) -> str | None:
-        """How this grid differs from `other` in words, None when both are the same within 1e-3 mm."""
-        if self.shape != other.shape:
-            return f"shape {self.shape}, but {other.path.name} has {other.shape}"
-        corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
-        corners[:, :3] *= np.array(self.shape) - 1
-        distance_mm = np.abs((corners @ self.affine.T - corners @ other.affine.T)[:, :3]).max()
-        if distance_mm > SAME_GRID_TOLERANCE_MM:
-            return f"an affine that puts a corner {distance_mm:.3g} mm away from where {other.path.name} has it"
-        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +111,24 @@ class Volume:
         """An index along axis 0, 1 or 2 of the RAS+ array as the file counts it along the same anatomical axis."""
         return self.shape[ras_axis] - 1 - index if self.source.is_flipped(ras_axis) else index
 
+    def difference_from(self, other: Volume) -> str | None:
+        """How this volume's grid differs from that of `other` in words, None when both are the same within 1e-3 mm.
+
+        In which order files store the voxels does not matter.
+        """
+        name = other.paths[0].name
+        if self.shape != other.shape:
+            mine, theirs = self.source.shape, other.source.shape
+            if mine == theirs:
+                return f"shape {mine} along other directions than {name}"
+            return f"shape {mine}, but {name} has {theirs}"
+        corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
+        corners[:, :3] *= np.array(self.shape) - 1
+        distance_mm = np.abs((corners @ self.affine.T - corners @ other.affine.T)[:, :3]).max()
+        if distance_mm > SAME_GRID_TOLERANCE_MM:
+            return f"an affine that puts a corner {distance_mm:.3g} mm away from where {name} has it"
+        return None
+
     def __post_init__(self) -> None:
         shapes = {channel.shape for channel in self.channels}
         if len(shapes) != 1 or len(next(iter(shapes))) != 3:
@@ -142,10 +153,10 @@ def stack_channels(volumes: list[Volume]) -> Volume:
     """
     first = volumes[0]
     for other in volumes[1:]:
-        difference = other.source.difference_from(first.source)
+        difference = other.difference_from(first)
         if difference:
             problem = f"has {difference}; resample it onto the same grid, or give --resample-to-first"
-            raise DataError(problem, path=other.source.path)
+            raise DataError(problem, path=other.paths[0])
     return Volume(
         channels=tuple(channel for v in volumes for channel in v.channels),
         affine=first.affine,

@@ -15,7 +15,17 @@ from typer.core import TyperGroup
 from anomaly_fpgan.errors import DeviceError, ModelError, NonFiniteLossError, TrainingError
 from data_prep.errors import DataError, one_line
 from evaluation.undefined import UndefinedMetricWarning
-from pipelines.cli_prepare import Layout, Output, Overwrite, Quiet, Resume, SkullStrip, inspect, prepare
+from pipelines.cli_prepare import (
+    FramesPerSecond,
+    Layout,
+    Output,
+    Overwrite,
+    Quiet,
+    Resume,
+    SkullStrip,
+    inspect,
+    prepare,
+)
 from pipelines.errors import UsageError
 from pipelines.output import existing_policy
 
@@ -136,6 +146,7 @@ def report(
     channels: Annotated[
         str | None, typer.Option(help="The model's channels with patterns of file or series names: flair=*FLAIR*.")
     ] = None,
+    frames_per_second: FramesPerSecond = None,
     skull_strip: SkullStrip = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -156,6 +167,7 @@ def report(
         existing=existing,
         layout=layout,
         channels=parse_channels(channels) if channels else (),
+        frames_per_second=frames_per_second,
         skull_strip=skull_strip,
     )
     abnormal = sum(entry["abnormal"] for entry in result.reports)

@@ -185,7 +185,8 @@ def prepare(
     result = run_prepare(
         source, output, request, screen=screen, existing=existing, workers=workers, scheduler=scheduler
     )
-    screen.finish(output)
+    if result.summary:
+        screen.finish(output)
     raise typer.Exit(1 if result.failures else 0)
 
 
@@ -277,7 +278,10 @@ def _parse_attributes(text: str) -> dict[str, tuple[int, ...]]:
     for part in text.split(","):
         name, _, values = (piece.strip() for piece in part.partition("="))
         labels = values.split("+")
-        if not name or name in attributes or not all(label.strip().isdecimal() for label in labels):
-            raise UsageError(f"--attributes takes names with mask labels, as in edema=2,core=1+3, got {text!r}")
-        attributes[name] = tuple(int(label) for label in labels)
+        numbers = tuple(int(label) for label in labels if label.strip().isdecimal() and 1 <= int(label) <= 255)
+        if not name or name in attributes or len(numbers) < len(labels):
+            raise UsageError(
+                f"--attributes takes names with mask labels from 1 to 255, as in edema=2,core=1+3, got {text!r}"
+            )
+        attributes[name] = numbers
     return attributes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from pipelines.metrics import (
     slice_metrics,
 )
 from pipelines.output import Existing, claim_output
+from pipelines.plain_json import to_json
 from pipelines.reporting.evaluation_page import write_evaluation_page
 from pipelines.screen import Screen
 
@@ -69,6 +68,10 @@ def evaluate(
     for name in ("validation", "test"):
         if cohort.split(name).empty:
             raise DataError(f"has no {name} patient; prepare three patients or more", path=cohort_path)
+        without_mask = cohort.patients.query("split == @name and mask == ''")["patient"]
+        if len(without_mask):
+            problem = f"{without_mask.iloc[0]} has no lesion mask, which measuring localization needs"
+            raise DataError(problem, path=cohort_path)
     claim_output(output, existing, command="evaluate", inputs=[run, cohort_path])
     validation, test = (_map_split(model, cohort, name, screen) for name in ("validation", "test"))
     with screen.progress("Measuring", 3) as show:
@@ -91,7 +94,9 @@ def evaluate(
         patients.to_csv(output / "patients.csv", index=False)
         _lesion_table(test, threshold).to_csv(output / "lesions.csv", index=False)
         write_evaluation_page(output, metrics, test=test, cohort=cohort, model=model)
-        _write_json(output / METRICS_FILE, metrics)  # last, so that its presence says the evaluation is complete
+        text = to_json(metrics)
+        # Last, so that its presence says the evaluation is complete.
+        write_atomically(output / METRICS_FILE, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         show(3, "")
     return metrics
 
@@ -141,17 +146,3 @@ def _lesion_table(split: SplitMaps, threshold: float) -> pd.DataFrame:
         for score in matches.detection_scores
     ]
     return pd.DataFrame(rows, columns=["patient", "slice_index", "best_score", "detected"])
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    text = json.dumps(_without_nan(values), indent=2) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN: an undefined number is written as null."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -32,8 +32,12 @@ def describe(plan: Plan) -> Iterator[str]:
     if finding.failures:
         yield ""
         yield f"left out  {len(finding.failures)}"
-        for failure in finding.failures:
+        unlabeled = {case.patient: case for case in plan.unlabeled}
+        for failure in sorted(finding.failures, key=lambda failure: failure.patient):
             yield one_line(f"  {failure.patient}: {failure.reason}")
+            if failure.patient in unlabeled:  # `report` would take it
+                for name, source in _sources(unlabeled[failure.patient]):
+                    yield one_line(f"    {name:<12}{_files(source)}")
     for note in plan.notes:
         yield one_line(f"note      {note}")
 
@@ -44,7 +48,8 @@ def to_json(plan: Plan) -> dict[str, Any]:
     return {
         "layout": finding.layout,
         "why": finding.why,
-        "settings": plan.settings.model_dump(mode="json") if plan.settings else None,
+        "channels": list(plan.settings.preparation.channels) if plan.settings else [],
+        "domains": plan.settings.domains.model_dump(mode="json") if plan.settings else None,
         "patients": [
             {
                 "patient": case.patient,

@@ -56,6 +56,16 @@ def for_each(
             unfinished.clear()
 
 
+def check_scheduler(address: str) -> None:
+    """Connect once, before anything else is begun.
+
+    Raises:
+        UsageError: when the scheduler cannot be reached, or has no workers.
+    """
+    with _dask_executor(address):
+        pass
+
+
 def _run(
     executor: Executor,
     function: Callable[[Item], Result],
@@ -101,7 +111,7 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Excepti
 
 def _result(future: Future[Result | Exception]) -> Result | Exception:
     error = future.exception()
-    if isinstance(error, BrokenExecutor):
+    if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":  # the latter is Dask's
         return DataError("the process that worked on it was killed, mostly for want of memory; use fewer --workers")
     return error if isinstance(error, Exception) else future.result()
 

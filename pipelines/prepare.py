@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from data_prep.errors import DataError
 from data_prep.labels import DISEASED, HEALTHY, NO_ATTRIBUTE, SEPARATOR, DomainNames
 from data_prep.layouts import find_cases
 from data_prep.layouts.channels import Channel
+from data_prep.layouts.domain_folders import HEALTHY_WORDS
 from data_prep.layouts.finding import Finding
 from data_prep.preparation import Preparation
 from data_prep.settings import CohortSettings
@@ -21,7 +23,7 @@ from data_prep.skull_strip import parse_command
 from data_prep.splits import SPLITS
 from data_prep.tables import apply_labels, apply_splits, read_label_table, read_split_table
 from pipelines.output import Existing, claim_output
-from pipelines.parallel import for_each
+from pipelines.parallel import check_scheduler, for_each
 from pipelines.screen import Screen, counted
 
 PICTURE_DEFAULTS = {"foreground": "all", "intensity": "none", "field_of_view_mm": "whole"}
@@ -57,10 +59,14 @@ class PrepareRequest:
 class Plan:
     """What would be prepared, and how, before anything is written.
 
-    `notes` are remarks on the tables; `settings` is None where no case can be used.
+    `notes` are remarks on the tables; `settings` is None where no case can be used; `unlabeled` are cases whose only
+    fault is that nothing says what they show, among the failures of `finding`; `subject_splits` the splits that
+    subjects come with.
     """
 
     finding: Finding
+    unlabeled: list[Case]
+    subject_splits: dict[str, str]
     settings: CohortSettings | None
     notes: list[str]
 
@@ -90,19 +96,19 @@ def plan(source: Path, request: PrepareRequest) -> Plan:
     notes = []
     if table:
         finding, strangers = apply_labels(finding, table)
-        if strangers:
-            shown = ", ".join(strangers[:5]) + (" …" if len(strangers) > 5 else "")
-            notes.append(f"{table.path}: names {counted(len(strangers), 'patient')} not among the images: {shown}")
-    elif request.attributes:
-        names = DomainNames(names=tuple(request.attributes), exclusive=False, healthy=None)
-        finding = replace(finding, domains=names, cases=[replace(case, domains=None) for case in finding.cases])
-    elif finding.domains and any(case.mask for case in finding.cases):
-        finding = _labeled_by_masks(finding, finding.domains)
-    finding = _without_unlabeled(finding)
+        notes += _strangers_note(table.path, strangers)
+    elif request.attributes or any(case.mask for case in finding.cases):
+        finding, remark = _labeled_by_masks(finding, request.attributes)
+        notes += remark
+    finding, unlabeled = _without_unlabeled(finding)
     if splits and request.splits:
-        finding = replace(finding, cases=apply_splits(finding.cases, splits, request.splits))
+        cases, strangers = apply_splits(finding.cases, splits, request.splits)
+        failed = {failure.patient for failure in finding.failures}
+        finding = replace(finding, cases=cases)
+        notes += _strangers_note(request.splits, [name for name in strangers if name not in failed])
+    subject_splits = _subject_splits(finding.cases, folds=request.cohort.get("folds") or 0)
     if not finding.cases:
-        return Plan(finding=finding, settings=None, notes=notes)
+        return Plan(finding=finding, unlabeled=unlabeled, subject_splits={}, settings=None, notes=notes)
     first = finding.cases[0]
     pictures = next(iter(first.images.values())).format in ("picture", "video")
     preparation = Preparation(
@@ -115,7 +121,7 @@ def plan(source: Path, request: PrepareRequest) -> Plan:
         label_values={} if table else request.attributes,
         **request.cohort,
     )
-    return Plan(finding=finding, settings=settings, notes=notes)
+    return Plan(finding=finding, unlabeled=unlabeled, subject_splits=subject_splits, settings=settings, notes=notes)
 
 
 def prepare(
@@ -134,7 +140,7 @@ def prepare(
         DataError: when `source` holds no patient at all, a table cannot be used, or two splits hold the same image.
         UsageError: when `output` exists and `existing` does not allow it, or the scheduler does not answer.
     """
-    planned = plan(source, request)
+    planned = plan(source.absolute() if scheduler else source, request)  # its workers run in other folders
     finding, settings = planned.finding, planned.settings
     screen.say(f"  layout {finding.layout}: {finding.why}")
     for note in planned.notes:
@@ -143,6 +149,8 @@ def prepare(
     for failure in failures:
         screen.warn(f"left out {failure.patient}: {failure.reason}")
     inputs = [path for path in (source, request.labels, request.splits) if path]
+    if scheduler:
+        check_scheduler(scheduler)
     claim_output(output, existing, command="prepare", inputs=inputs, can_resume=True)
     usable: list[str] = []
     if settings:
@@ -165,27 +173,47 @@ def prepare(
         write_failures(output / "failures.csv", failures)
         screen.warn("no patient could be used")
         return PrepareResult(summary=None, failures=failures)
-    given = {case.patient: case.split for case in finding.cases if case.split}
-    summary = finish_cohort(output, usable, failures, settings, given_splits=given)
+    summary = finish_cohort(output, usable, failures, settings, subject_splits=planned.subject_splits)
     _say_what_was_done(summary, settings, failures, screen)
     return PrepareResult(summary=summary, failures=failures)
 
 
-def _labeled_by_masks(finding: Finding, domains: DomainNames) -> Finding:
-    """Masks know slices, folders and tables of participants know patients: where there are masks, they label."""
+def _labeled_by_masks(finding: Finding, attributes: Mapping[str, tuple[int, ...]]) -> tuple[Finding, list[str]]:
+    """Masks know slices, folders and tables of participants know patients: where there are masks, they label.
 
-    def labeled(case: Case) -> Case:
-        if case.mask or case.domains is None:
-            return replace(case, domains=None)
-        return replace(case, domains=(HEALTHY if case.domains == (domains.healthy,) else DISEASED,))
+    A patient without a mask is labeled as a whole by a word that means healthy or, beside healthy ones, any other; with
+    attributes only healthy ones are.
+    """
+    names = DomainNames()
+    if attributes:
+        names = DomainNames(names=tuple(attributes), exclusive=False, healthy=None)
+    healthy = finding.domains.healthy if finding.domains else None
+    cases, unknown, whole = [], set(), 0
+    for case in finding.cases:
+        domains = None
+        if not case.mask and case.domains is not None:
+            if case.domains == (healthy,):
+                domains = () if attributes else (HEALTHY,)
+            elif healthy is not None and not attributes:
+                domains, whole = (DISEASED,), whole + 1
+            else:
+                unknown |= set(case.domains)
+        cases.append(replace(case, domains=domains))
+    notes = []
+    if whole:
+        patients = counted(whole, "diseased patient")
+        notes.append(f"{patients} without a mask: all their slices count as diseased, those of others by their masks")
+    if unknown and not attributes:
+        words = ", ".join(HEALTHY_WORDS)
+        notes.append(f"none of the domains {', '.join(sorted(unknown))} is known to mean healthy (known: {words})")
+    return replace(finding, domains=names if attributes else None, cases=cases), notes
 
-    return replace(finding, domains=None, cases=[labeled(case) for case in finding.cases])
 
-
-def _without_unlabeled(finding: Finding) -> Finding:
+def _without_unlabeled(finding: Finding) -> tuple[Finding, list[Case]]:
     """Cases that neither a mask nor a folder nor a table labels become failures, and those of an unclear mask."""
     failures = list(finding.failures)
     cases: list[Case] = []
+    unlabeled: list[Case] = []
     for case in finding.cases:
         if case.mask_problem:
             failures.append(Failure(patient=case.patient, reason=case.mask_problem))
@@ -195,13 +223,37 @@ def _without_unlabeled(finding: Finding) -> Finding:
             place = next(iter(case.images.values())).name
             error = DataError("has neither a lesion mask nor a label; add one, or give --labels TABLE", path=place)
             failures.append(Failure(patient=case.patient, reason=str(error)))
-    return replace(finding, cases=cases, failures=failures)
+            unlabeled.append(case)
+    return replace(finding, cases=cases, failures=failures), unlabeled
+
+
+def _subject_splits(cases: list[Case], *, folds: int) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for case in cases:
+        if case.split and splits.setdefault(case.subject, case.split) != case.split:
+            both = f"{splits[case.subject]} and {case.split}"
+            raise DataError(f"scans of {case.subject} are given two splits, {both}; give one")
+    if folds and splits:
+        raise DataError("the data come divided into splits already; leave out --folds")
+    subjects = len({case.subject for case in cases})
+    if cases and subjects < folds:
+        raise DataError(f"--folds {folds} needs as many persons, there are {subjects}; give fewer folds")
+    return splits
+
+
+def _strangers_note(path: Path, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return [f"{path}: names {counted(len(names), 'patient')} not among the images: {shown}"]
 
 
 def _say_what_was_done(
     summary: CohortSummary, settings: CohortSettings, failures: list[Failure], screen: Screen
 ) -> None:
     domains = settings.domains
+    if summary.removed:
+        screen.warn(f"{counted(summary.removed, 'patient')} of an earlier run not found any more and removed")
     for split in SPLITS:
         counts: Counter[str] = Counter()
         for (of_split, text), number in summary.slices.items():
@@ -209,18 +261,20 @@ def _say_what_was_done(
                 counts.update(dict.fromkeys(text.split(SEPARATOR), number))
         names = domains.names if domains.exclusive else (*domains.names, NO_ATTRIBUTE)
         shown = ", ".join(f"{counts[name]} {name}" for name in names[:8]) + (" …" if len(names) > 8 else "")
-        screen.say(f"  {split:<11}{summary.patients[split]:>5} patients, slices: {shown}")
+        screen.say(f"  {split:<11}{counted(summary.patients[split], 'patient'):>13}, slices: {shown}")
+        if not summary.patients[split]:
+            screen.warn(f"no patient is left for {split}")
     reasons = {
-        "small or unlisted lesion": f"slices with at most {settings.min_lesion_area_px} px of a lesion, or one that no "
-        "attribute stands for, belong to no domain and are not trained on",
-        "no label": "slices without a label are not trained on",
-        "nearly blank": f"slices with less than {settings.preparation.min_foreground_share:.0%} foreground "
-        "were discarded as nearly blank",
-        "blank": "blank slices were discarded",
+        "small or unlisted lesion": f"with at most {settings.min_lesion_area_px} px of a lesion, or one that no "
+        "attribute stands for: of no domain, not trained on",
+        "no label": "without a label: not trained on",
+        "nearly blank": f"with less than {settings.preparation.min_foreground_share:.0%} foreground: "
+        "discarded as nearly blank",
+        "blank": "blank: discarded",
     }
     for reason, text in reasons.items():
         if summary.unused_slices[reason]:
-            screen.say(f"  {summary.unused_slices[reason]} {text}")
+            screen.say(f"  {counted(summary.unused_slices[reason], 'slice')} {text}")
     if summary.pixels_cut_off:
         screen.say(
             f"  {summary.pixels_cut_off} foreground pixels of {counted(summary.patients_cut_off, 'patient')} "

@@ -30,6 +30,7 @@ from pipelines.errors import UsageError
 from pipelines.inference import map_patient, model_preparation
 from pipelines.localize import Lesion, Localization, localize
 from pipelines.output import Existing, claim_output
+from pipelines.plain_json import to_json
 from pipelines.reporting.patient_page import draw_patient, render_index, render_patient_page
 from pipelines.screen import Screen
 
@@ -68,6 +69,7 @@ def report(
     existing: Existing = Existing.REFUSE,
     layout: str = "auto",
     channels: tuple[Channel, ...] = (),
+    frames_per_second: float | None = None,
     skull_strip: str | None = None,
 ) -> ReportResult:
     """Report on every patient found at or below `inputs`. One that cannot be used does not stop the others.
@@ -80,6 +82,7 @@ def report(
         existing: what to do when `output` holds something.
         layout: how patients are arranged.
         channels: the model's channels with patterns, where names alone do not tell files or series.
+        frames_per_second: how many frames of a video become slices; None: all.
         skull_strip: the command that makes the foreground mask, for a model trained with one.
 
     Raises:
@@ -93,7 +96,7 @@ def report(
     if channels and tuple(channel.name for channel in channels) != preparation.channels:
         raise UsageError(f"--channels must be those of the model, in order: {', '.join(preparation.channels)}")
     wanted = channels or tuple(Channel(name=name) for name in preparation.channels)
-    cases, failures = _find_patients(inputs, layout, wanted)
+    cases, failures = _find_patients(inputs, layout, wanted, frames_per_second)
     claim_output(output, existing, command="report", inputs=inputs, can_resume=True)
     digest = _sha256(run / MODEL_FILE if run.is_dir() else run)
     if not (output / INDEX_FILE).is_file():
@@ -176,7 +179,7 @@ def report_patient(
     _write_lesions(folder / "lesions.csv", found.lesions)
     (folder / "preview.png").write_bytes(thumbnail)
     (folder / "report.html").write_text(render_patient_page(summary, picture, files), **HTML)
-    (folder / REPORT_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (folder / REPORT_FILE).write_text(to_json(summary), encoding="utf-8")
     if (output / name / REPORT_FILE).is_file():  # an outdated report of this command, and nothing else
         shutil.rmtree(output / name)
     folder.replace(output / name)
@@ -189,13 +192,13 @@ def _write_index(output: Path, reports: Sequence[dict[str, Any]], failures: list
 
 
 def _find_patients(
-    inputs: Sequence[Path], layout: str, channels: tuple[Channel, ...]
+    inputs: Sequence[Path], layout: str, channels: tuple[Channel, ...], frames_per_second: float | None
 ) -> tuple[list[Case], list[Failure]]:
     cases: list[Case] = []
     failures: list[Failure] = []
     for path in inputs:
         try:
-            finding = find_cases(path, layout=layout, channels=channels)
+            finding = find_cases(path, layout=layout, channels=channels, frames_per_second=frames_per_second)
             cases += finding.cases
             failures += finding.failures
         except DataError as error:

@@ -39,7 +39,7 @@ def find_bids_cases(root: Path, channels: tuple[Channel, ...] = ()) -> Finding:
     """Each session of each subject; without `channels`, the suffixes that every subject has.
 
     A channel is a suffix in lower case, with or without the `w` at its end: `t1` for `T1w`; `t1ce` is a `T1w` with an
-    entity `ce`. Where there is no lesion mask at all, `participants.tsv` tells the domain of each subject.
+    entity `ce`. `participants.tsv` tells the domain of each subject.
 
     Raises:
         DataError: when `root` is no folder, holds no image, no suffix is common to all subjects, or
@@ -49,10 +49,13 @@ def find_bids_cases(root: Path, channels: tuple[Channel, ...] = ()) -> Finding:
     subjects = original_files(root)
     if not any(file.channel for files in subjects.values() for file in files):
         raise DataError("no image found; expected files such as sub-01/anat/sub-01_T1w.nii.gz", path=root)
-    asked = channels or _common_channels(root, list(subjects.values()))
+    asked, why = channels, recognize(root) or "asked for"
+    if not asked:
+        asked, left_out = _common_channels(root, list(subjects.values()))
+        why += f"; left out unless --channels names them: {left_out}" if left_out else ""
     masks = [file for files in (*subjects.values(), derived_files(root)) for file in files]
     masks = [file for file in masks if is_lesion_mask(file) or is_brain_mask(file)]
-    participants = None if any(map(is_lesion_mask, masks)) else Participants(root)
+    participants = Participants(root)
     collection = Collection()
     for folder, files in subjects.items():
         images = [file for file in files if file.channel]
@@ -73,21 +76,24 @@ def find_bids_cases(root: Path, channels: tuple[Channel, ...] = ()) -> Finding:
                     participants,
                 ),
             )
-    domains = domain_names(collection.domains, path=participants.path) if participants and collection.domains else None
-    return collection.finding("bids", recognize(root) or "asked for", domains=domains)
+    domains = domain_names(collection.domains, path=participants.path) if collection.domains else None
+    return collection.finding("bids", why, domains=domains)
 
 
-def _common_channels(root: Path, subjects: Iterable[list[BidsFile]]) -> tuple[Channel, ...]:
-    """What every subject with images has, anatomical images if there are any: others are mostly series in time."""
+def _common_channels(root: Path, subjects: Iterable[list[BidsFile]]) -> tuple[tuple[Channel, ...], str]:
+    """What every subject with images has, and in words what only some have.
+
+    Anatomical images are meant if there are any: others are mostly series in time.
+    """
     images = [[file for file in files if file.channel] for files in subjects]
     is_anatomical = any(file.datatype == "anat" for files in images for file in files)
     found = [{f.channel for f in files if not is_anatomical or f.datatype == "anat"} for files in images if files]
     common = set.intersection(*found)
+    others = sorted(set.union(*found) - common)
+    shares = ", ".join(f"{name} in {sum(name in names for names in found)} of {len(found)}" for name in others)
     if not common:
-        counts = [(sum(name in names for names in found), name) for name in sorted(set.union(*found))]
-        shares = ", ".join(f"{name} in {count} of {len(found)}" for count, name in counts)
         raise DataError(f"no kind of image is there for every subject: {shares}; choose with --channels", path=root)
-    return tuple(Channel(name=name) for name in sorted(common))
+    return tuple(Channel(name=name) for name in sorted(common)), shares
 
 
 def _case(
@@ -95,7 +101,7 @@ def _case(
     images: list[BidsFile],
     masks: list[BidsFile],
     channels: tuple[Channel, ...],
-    participants: Participants | None,
+    participants: Participants,
 ) -> Case:
     chosen = {channel.name: _image(place, images, channel) for channel in channels}
     first = next(iter(chosen.values()))
@@ -110,7 +116,7 @@ def _case(
         mask=volume_source(lesions) if lesions else None,
         mask_problem=mask_problem,
         foreground=volume_source(brain) if brain else None,
-        domains=participants.domains_of(first.subject) if participants else None,
+        domains=participants.domains_of(first.subject),
     )
 
 

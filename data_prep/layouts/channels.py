@@ -58,6 +58,8 @@ def choose(channel: Channel, candidates: Sequence[tuple[str, T]], *, kind: str =
     if not fitting:
         raise DataError(f"no {kind} fits channel {wanted}; there is {listed(label for label, _ in candidates)}")
     labels = listed(label for label, _ in fitting)
+    if len({label for label, _ in fitting}) < len(fitting):
+        raise DataError(f"several {kind}s fit channel {wanted}: {labels}; as their names are alike, give a table (CSV)")
     raise DataError(f"several {kind}s fit channel {wanted}: {labels}; say which, as in {channel.name}=*word*")
 
 

@@ -21,8 +21,8 @@ from data_prep.layouts.collecting import Collection, choose_each, unless_unclear
 from data_prep.layouts.domain_folders import HEALTHY_FOLDERS, domain_folders, domain_names
 from data_prep.layouts.finding import Finding
 from data_prep.layouts.folder_patients import FolderPatient, patients_in
-from data_prep.layouts.volume_files import listed, volume_source
-from data_prep.layouts.walk import walk
+from data_prep.layouts.volume_files import is_volume, listed, volume_source
+from data_prep.layouts.walk import exists, is_folder, stem, walk
 
 
 def recognize(root: Path) -> str | None:
@@ -43,7 +43,8 @@ def find_folder_cases(root: Path, channels: tuple[Channel, ...] = ()) -> Finding
     Raises:
         DataError: when `root` is no folder or holds no volume, or there are several images a patient and no `channels`.
     """
-    next(walk(root), None)  # says so when there is no such folder
+    if not _is_single(root):
+        next(walk(root), None)  # says so when there is no such folder
     found, why = _patients(root)
     if not found:
         raise DataError(
@@ -60,6 +61,8 @@ def find_folder_cases(root: Path, channels: tuple[Channel, ...] = ()) -> Finding
 
 def _patients(root: Path) -> tuple[list[tuple[FolderPatient, str | None]], str]:
     """Patients with the domains that folders name, and how they lie."""
+    if _is_single(root):
+        return [(FolderPatient(name=stem(root.name), place=root, images=[root]), None)], "one volume, a patient"
     of_domains = {folder: (name, patients_in(folder)[0]) for name, folder in domain_folders(root)}
     filled = [(name, patients) for name, patients in of_domains.values() if patients]
     if len(filled) > 1 and any(name in HEALTHY_FOLDERS for name, _ in filled):
@@ -68,6 +71,11 @@ def _patients(root: Path) -> tuple[list[tuple[FolderPatient, str | None]], str]:
     patients, kind = patients_in(root)
     plural = "" if len(patients) == 1 else "s"
     return [(patient, None) for patient in patients], f"{len(patients)} {kind}{plural} of volumes, one a patient"
+
+
+def _is_single(root: Path) -> bool:
+    """Whether `root` is itself a volume, as somebody has it who wants a report on one."""
+    return is_volume(root.name) and exists(root) and not is_folder(root)
 
 
 def _one_image(root: Path, patients: list[FolderPatient]) -> tuple[Channel, ...]:

@@ -75,9 +75,10 @@ def media_channels(channels: Sequence[Channel]) -> dict[str, int | None]:
         DataError: when a name is none of `CHANNELS`, or has a pattern.
     """
     for channel in channels:
-        if channel.name not in CHANNELS or channel.pattern is not None:
-            known = ", ".join(CHANNELS)
-            raise DataError(f"channel {channel.name!r} is none that pictures have; known are {known}, without patterns")
+        if channel.pattern is not None:
+            raise DataError(f"channel {channel.name!r} has a pattern; channels of pictures have none")
+        if channel.name not in CHANNELS:
+            raise DataError(f"channel {channel.name!r} is none that pictures have; known are {', '.join(CHANNELS)}")
     return {channel.name: CHANNELS[channel.name] for channel in channels}
 
 

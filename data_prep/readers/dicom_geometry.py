@@ -55,7 +55,7 @@ def stack(frames: Sequence[Frame], series: Path) -> tuple[list[int], np.ndarray]
     axes = np.column_stack([along_row * between_columns, along_column * between_rows, step])
     affine = LPS_TO_RAS @ from_matvec(axes, first)
     if not is_usable(affine):
-        raise DataError("has pixels too small to be real; its geometry cannot be used", path=series)
+        raise DataError("has voxel sizes that cannot be real; export it again", path=series)
     return order, affine
 
 

@@ -78,7 +78,7 @@ def _count(path: Path, header: ItkHeader, several_channels: bool) -> int:
         raise DataError(f"must hold one three-dimensional image, has sizes {sizes}", path=path)
     if axis is not None and sizes[axis] > 1 and not several_channels:
         problem = f"holds {sizes[axis]} images or colors, sizes {sizes}"
-        raise DataError(f"{problem}; say which are channels, or split the file", path=path)
+        raise DataError(f"{problem}; split the file", path=path)
     if prod(sizes) > MAX_VOXELS:
         raise DataError(f"promises {prod(sizes)} voxels, more than {MAX_VOXELS}; its header is damaged", path=path)
     return prod(sizes)

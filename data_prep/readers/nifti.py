@@ -116,7 +116,7 @@ def _shape(path: Path, header: nib.Nifti1Header, several_channels: bool) -> tupl
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise DataError(f"must hold one three-dimensional image, has shape {full}; export one as such", path=path)
     if len(shape) == 4 and not several_channels:
-        raise DataError(f"holds {shape[3]} images, shape {full}; say which are channels, or split the file", path=path)
+        raise DataError(f"holds {shape[3]} images, shape {full}; split the file", path=path)
     if prod(shape) > MAX_VOXELS:
         raise DataError(f"promises {prod(shape)} voxels, more than {MAX_VOXELS}; its header is damaged", path=path)
     return shape[0], shape[1], shape[2], shape[3] if len(shape) == 4 else 1

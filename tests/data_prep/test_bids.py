@@ -254,12 +254,16 @@ def test_participants_that_say_nothing_leave_domains_unknown(tmp_path: Path, row
     assert {case.domains for case in finding.cases} == {None}
 
 
-def test_with_any_lesion_mask_participants_are_not_asked(tmp_path: Path) -> None:
+def test_participants_are_asked_beside_lesion_masks_too(tmp_path: Path) -> None:
     write_participants(tmp_path, "participant_id\tgroup\nsub-01\tHC\nsub-02\tMS\n")
     touch(tmp_path, "sub-04/anat/sub-04_label-lesion_mask.nii.gz")
     finding = find_bids_cases(tmp_path)
-    assert finding.domains is None
-    assert {case.domains for case in finding.cases} == {None}
+    assert finding.domains == DomainNames(names=("HC", "MS"), healthy="HC")
+    assert {case.patient: case.domains for case in finding.cases if case.domains} == {
+        "sub-01": ("HC",),
+        "sub-02": ("MS",),
+    }
+    assert [case.patient for case in finding.cases if case.mask] == ["sub-04"]
 
 
 def test_lines_that_contradict_each_other_are_a_failure(tmp_path: Path) -> None:

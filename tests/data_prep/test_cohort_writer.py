@@ -241,8 +241,8 @@ def finish(output: Path, cases: list[Case], settings: CohortSettings) -> None:
     start_cohort(output, settings)
     for case in cases:
         write_patient(case, settings, output)
-    given = {case.patient: case.split for case in cases if case.split}
-    finish_cohort(output, [case.patient for case in cases], [], settings, given_splits=given)
+    given = {case.subject: case.split for case in cases if case.split}
+    finish_cohort(output, [case.patient for case in cases], [], settings, subject_splits=given)
 
 
 def test_scans_of_one_subject_are_in_one_split(tmp_path: Path, cases: list[Case], settings: CohortSettings) -> None:
@@ -262,14 +262,6 @@ def test_given_splits_are_kept_and_the_others_drawn(
     patients = open_cohort(tmp_path / "cohort").patients.set_index("patient")["split"]
     assert patients.loc[["000", "001"]].tolist() == ["test", "test"]
     assert set(patients) == {"train", "validation", "test"}
-
-
-def test_one_subject_with_two_given_splits_is_an_error(
-    tmp_path: Path, cases: list[Case], settings: CohortSettings
-) -> None:
-    given = [replace(case, subject="S", split=split) for case, split in zip(cases, ("train", "test"), strict=False)]
-    with pytest.raises(DataError, match="scans of S are given two splits, train and test"):
-        finish(tmp_path / "cohort", given, settings)
 
 
 def test_folds_are_tables_columns(tmp_path: Path, cases: list[Case], make_settings: Callable[..., Any]) -> None:

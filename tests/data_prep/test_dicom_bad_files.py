@@ -380,4 +380,4 @@ def test_no_decoder_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_pixels_of_no_size_are_refused_by_their_folder(tmp_path: Path) -> None:
     tiny = with_element("PixelSpacing", {k: [1e-200, 1e-200] for k in range(5)})
     files = write_series(tmp_path, STORED, change=tiny)
-    assert message_of(files, names=tmp_path).startswith("has pixels too small to be real")
+    assert message_of(files, names=tmp_path).startswith("has voxel sizes that cannot be real")

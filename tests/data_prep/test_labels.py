@@ -109,6 +109,9 @@ def test_a_patient_has_every_attribute_that_a_slice_has() -> None:
     assert patient_domains(["none", "none"], ATTRIBUTES) == "none"
 
 
-def test_domains_need_a_name() -> None:
+@pytest.mark.parametrize(
+    ("names", "exclusive"), [((), True), (("a", " "), True), (("a;b",), False), (("none",), False), (("a", "a"), True)]
+)
+def test_domains_need_names_that_tables_can_hold(names: tuple[str, ...], exclusive: bool) -> None:
     with pytest.raises(ValidationError):
-        DomainNames(names=())
+        DomainNames(names=names, exclusive=exclusive)

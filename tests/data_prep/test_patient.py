@@ -12,9 +12,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
-from data_prep.case import Case
+from data_prep.case import Case, Source
 from data_prep.errors import DataError
 from data_prep.patient import fingerprint, prepare_patient, read_and_prepare
 from data_prep.settings import CohortSettings
@@ -230,3 +231,102 @@ def test_a_fingerprint_follows_files_and_settings(
 def test_unusable_settings_are_refused(make_settings: Callable[..., CohortSettings], change: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change))):
         make_settings(**change)
+
+
+def test_a_mask_stored_in_another_order_is_the_same_mask(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    case = make_case(lesion=LESION)
+    before = prepare_patient(case, make_settings())
+    assert case.mask is not None
+    path = case.mask.files[0]
+    image = nib.as_closest_canonical(nib.load(path))
+    nib.save(image, path)
+    after = prepare_patient(case, make_settings())
+    np.testing.assert_array_equal(after.mask, before.mask)
+    assert after.slices == before.slices
+
+
+def test_a_lesion_that_resampling_steps_over_still_makes_a_slice_not_healthy(
+    tmp_path: Path, write_image: Callable[..., Path], make_settings: Callable[..., CohortSettings]
+) -> None:
+    image, mask = np.zeros((90, 90, 20), np.int16), np.zeros((90, 90, 20), np.uint8)
+    image[10:80, 10:80, 2:18] = np.random.default_rng(0).integers(100, 200, (70, 70, 16))
+    mask[44:46, 44:46, 6:12] = 1  # between the voxels 43 and 46 that samples of 3 mm fall on
+    source = {
+        name: Source(format="nifti", files=(write_image(tmp_path / f"{name}.nii.gz", array, np.eye(4)),))
+        for name, array in (("flair", image), ("seg", mask))
+    }
+    case = Case(patient="P", images={"flair": source["flair"]}, mask=source["seg"])
+    for spacing_mm, suspicious in (((3, 3, 1), range(6, 12)), ((1, 1, 2), range(3, 6)), ((1, 1, 3), range(1, 5))):
+        settings = make_settings(channels=("flair",), spacing_mm=spacing_mm, min_lesion_area_px=0, field_of_view_mm=90)
+        rows = [row for row in prepare_patient(case, settings).slices if row["row"] != ""]
+        assert {row["slice_index"] for row in rows if row["domains"] != "healthy"} >= set(suspicious) - {1}
+
+
+def test_labels_of_single_slices_go_before_those_of_the_patient(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings]
+) -> None:
+    given = {"5": ("diseased",), "6": None}
+    case = replace(make_case(lesion=LESION), domains=("healthy",), slice_domains=given)
+    rows = {row["slice_index"]: row for row in prepare_patient(case, make_settings()).slices if row["row"] != ""}
+    assert rows[5]["domains"] == "diseased"
+    assert (rows[6]["domains"], rows[6]["reason"]) == ("", "no label")
+    assert {row["domains"] for index, row in rows.items() if index not in (5, 6)} == {"healthy"}
+
+
+@pytest.mark.parametrize("name", ["12", "-1", "05", "IM7.dcm"])
+def test_a_label_of_a_slice_that_is_not_there_is_refused(
+    make_case: Callable[..., Case], make_settings: Callable[..., CohortSettings], name: str
+) -> None:
+    message = refusal(replace(make_case(), slice_domains={name: ("diseased",)}), make_settings())
+    assert f"labels name a slice {name!r}; axial slices are named 0 to 11" in message
+
+
+def test_names_of_pictures_name_slices_along_their_own_axis_only(
+    tmp_path: Path, make_settings: Callable[..., CohortSettings]
+) -> None:
+    for number in range(40):
+        values = np.random.default_rng(number).integers(1, 255, (40, 40)).astype(np.uint8)
+        Image.fromarray(values).save(tmp_path / f"s{number}.png")
+    files = tuple(sorted(tmp_path.iterdir()))
+    source = Source(format="picture", files=files)
+    case = Case(patient="P", images={"gray": source}, domains=("healthy",), slice_domains={"s7.png": ("diseased",)})
+    whole = {"channels": ("gray",), "field_of_view_mm": "whole", "foreground": "all", "intensity": "none"}
+    rows = prepare_patient(case, make_settings(**whole)).slices
+    assert [row["slice_index"] for row in rows if row["domains"] == "diseased"] == [7]
+    message = refusal(case, make_settings(**whole, axis="coronal"))
+    assert message.endswith("labels name a slice 's7.png'; coronal slices are named 0 to 39")
+
+
+def test_a_mask_may_be_a_picture_of_labels(tmp_path: Path, make_settings: Callable[..., CohortSettings]) -> None:
+    values = np.random.default_rng(0).integers(1, 255, (48, 48)).astype(np.uint8)
+    labels = np.zeros((48, 48), np.uint8)
+    labels[10:20, 5:15] = 1
+    sources = {}
+    for name, array in (("image", values), ("mask", labels)):
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+        sources[name] = Source(format="picture", files=(tmp_path / f"{name}.png",))
+    case = Case(patient="P", images={"gray": sources["image"]}, mask=sources["mask"])
+    whole = {"channels": ("gray",), "field_of_view_mm": "whole", "foreground": "all", "intensity": "none"}
+    prepared = prepare_patient(case, make_settings(**whole))
+    np.testing.assert_array_equal(prepared.mask, labels[None])
+
+
+def test_a_fingerprint_follows_the_role_of_a_file_and_the_frames_of_a_video(
+    tmp_path: Path, make_settings: Callable[..., CohortSettings]
+) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    video = Source(format="video", files=(path,))
+    case = Case(patient="P", images={"gray": video})
+    marks = {
+        fingerprint(changed, make_settings())
+        for changed in (
+            case,
+            replace(case, images={"gray": replace(video, frames_per_second=2.0)}),
+            replace(case, mask=video),
+            replace(case, foreground=video),
+        )
+    }
+    assert len(marks) == 4

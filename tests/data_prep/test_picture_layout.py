@@ -151,8 +151,11 @@ def test_channels_are_those_asked_for(write: Callable[..., Path]) -> None:
     root = write("a.png")
     (case,) = find_picture_cases(root, parse_channels("green,gray")).cases
     assert [(name, source.channel) for name, source in case.images.items()] == [("green", 1), ("gray", None)]
-    for wrong in ("flair", "gray=*a*"):
-        with pytest.raises(DataError, match="known are gray, red, green, blue"):
+    for wrong, message in (
+        ("flair", "known are gray, red, green, blue"),
+        ("gray=*a*", "channels of pictures have none"),
+    ):
+        with pytest.raises(DataError, match=message):
             find_picture_cases(root, parse_channels(wrong))
 
 

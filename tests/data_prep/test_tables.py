@@ -34,7 +34,7 @@ def test_a_domain_a_patient(tmp_path: Path) -> None:
     assert {case.patient: case.domains for case in labeled.cases} == {"A": ("tumor",), "B": ("Control",)}
     (failure,) = labeled.failures
     assert failure.patient == "D"
-    assert failure.reason == f"{tmp_path}/table.csv: has no label for D; add a row"
+    assert failure.reason == f"{tmp_path}/table.csv: has no label for D; give it one"
     assert strangers == ["C"]
 
 
@@ -54,6 +54,14 @@ def test_rows_of_slices_stand_beside_the_row_of_the_patient(tmp_path: Path) -> N
     assert a.domains == ("healthy",)
     assert a.slice_domains == {"12": ("diseased",), "IM7.dcm": ("diseased",)}
     assert (b.domains, b.slice_domains) == (None, {"3": ("diseased",)})
+
+
+def test_an_empty_field_of_a_slice_says_that_nothing_is_known_of_it(tmp_path: Path) -> None:
+    labels = read_label_table(table(tmp_path, "patient,slice,domain\nA,,tumor\nA,2,n/a\nB,,\n"))
+    labeled, _ = apply_labels(finding("A", "B"), labels)
+    (case,) = labeled.cases
+    assert (case.domains, case.slice_domains) == (("tumor",), {"2": None})
+    assert [failure.patient for failure in labeled.failures] == ["B"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,9 @@ def test_splits_by_patient_or_subject(tmp_path: Path) -> None:
     splits = read_split_table(table(tmp_path, "patient,split\nA,train\nB,val\nS,Test\n"))
     assert splits == {"A": "train", "B": "validation", "S": "test"}
     found = [*cases("A", "B"), Case(patient="C", subject="S", images=cases("C")[0].images)]
-    assert [case.split for case in apply_splits(found, splits, tmp_path)] == ["train", "validation", "test"]
+    placed, strangers = apply_splits(found, splits | {"Z": "test"}, tmp_path)
+    assert [case.split for case in placed] == ["train", "validation", "test"]
+    assert strangers == ["Z"]
 
 
 def test_a_case_without_a_split_is_not_guessed(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def test_inspect_lists_what_prepare_uses_and_writes_nothing(
     assert tree(brats) == before
     found = json.loads(fpgan("inspect", brats, "--json").output)
     assert [patient["patient"] for patient in found["patients"]] == ["P0", "P1", "P2", "P4", "P5", "P6", "P7"]
-    assert found["settings"]["preparation"]["channels"] == ["flair"]
+    assert found["channels"] == ["flair"]
+    assert found["domains"]["names"] == ["healthy", "diseased"]
     assert [failure["patient"] for failure in found["failures"]] == ["P3"]
 
 
@@ -182,6 +183,64 @@ def test_volumes_in_domain_folders_are_labeled_as_a_whole(fpgan: Callable[..., A
     domains = {row["patient"]: row["domain"] for row in rows(cohort / "patients.csv")}
     assert domains == {f"P{n}": "control" if n % 4 == 0 else "glioma" for n in range(8)}
     assert not list((cohort / "masks").iterdir())
+
+
+def table_of(tiny: Any, folder: Path, *rows_of_table: str) -> Path:
+    """A table of the tiny patients; `0 m healthy` is patient P0 with its mask and that domain, `-` for no mask."""
+    lines = ["patient,flair,mask,domain"]
+    for row in rows_of_table:
+        number, mask, domain = row.split(" ", 2)
+        files = {kind: tiny.brats / f"P{number}" / f"P{number}_{kind}.nii.gz" for kind in ("flair", "seg")}
+        lines.append(f"P{number},{files['flair']},{files['seg'] if mask == 'm' else ''},{domain}")
+    path = folder / "patients.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_controls_without_a_mask_are_healthy_beside_patients_with_one(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
+) -> None:
+    table = table_of(tiny, tmp_path, "1 m tumor", "0 - control", "4 - control", "2 - tumor")
+    result = succeed(fpgan("prepare", table, "--output", tmp_path / "cohort", *SMALL))
+    assert "1 diseased patient without a mask: all their slices count as diseased" in result.output
+    found = {row["patient"]: row["domain"] for row in rows(tmp_path / "cohort" / "patients.csv")}
+    assert found == {"P0": "healthy", "P1": "diseased", "P2": "diseased", "P4": "healthy"}
+    slices = rows(tmp_path / "cohort" / "slices.csv")
+    assert {row["domains"] for row in slices if row["patient"] == "P1"} > {"healthy", "diseased"}
+    options = [*SMALL, "--attributes", "edema=2,enhancing=4"]
+    assert fpgan("prepare", table, "--output", tmp_path / "attributes", *options).exit_code == 1
+    found = {row["patient"]: row["domain"] for row in rows(tmp_path / "attributes" / "patients.csv")}
+    assert found == {"P0": "none", "P1": "edema", "P4": "none"}
+    assert [row["patient"] for row in rows(tmp_path / "attributes" / "failures.csv")] == ["P2"]
+
+
+def test_a_word_that_is_not_known_to_mean_healthy_makes_nobody_diseased(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
+) -> None:
+    table = table_of(tiny, tmp_path, "1 m patient", "0 - no tumor", "2 m patient", "3 m patient")
+    result = fpgan("prepare", table, "--output", tmp_path / "cohort", *SMALL)
+    assert result.exit_code == 1
+    assert "none of the domains no tumor is known to mean healthy" in result.output
+    assert [row["patient"] for row in rows(tmp_path / "cohort" / "failures.csv")] == ["P0"]
+
+
+def test_too_few_patients_for_the_splits_are_said(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    table = table_of(tiny, tmp_path, "1 m x", "2 m x")
+    result = succeed(fpgan("prepare", table, "--output", tmp_path / "cohort", *SMALL))
+    assert "no patient is left for validation" in result.output
+    result = fpgan("prepare", table, "--output", tmp_path / "folds", *SMALL, "--folds", 3)
+    assert result.exit_code == 2
+    assert "--folds 3 needs as many persons, there are 2" in result.output
+
+
+def test_patients_that_are_gone_are_said_when_they_are_removed(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
+) -> None:
+    succeed(fpgan("prepare", tiny.brats, "--output", tmp_path / "cohort", *SMALL))
+    table = table_of(tiny, tmp_path, *(f"{n} m x" for n in range(6)))
+    result = succeed(fpgan("prepare", table, "--output", tmp_path / "cohort", *SMALL, "--resume"))
+    assert "2 patients of an earlier run not found any more and removed" in result.output
+    assert not (tmp_path / "cohort" / "images" / "P7.npy").exists()
 
 
 def test_the_same_patients_in_other_formats_give_the_same_images(

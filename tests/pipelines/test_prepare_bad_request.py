@@ -96,7 +96,7 @@ def test_a_patient_without_a_label_is_left_out(
 ) -> None:
     table = write_table(tmp_path / "labels.csv", *LABELS)
     result = fpgan("prepare", brats, "--output", tmp_path / "cohort", *OPTIONS, "--labels", table)
-    check_left_out(result, tmp_path / "cohort", sound.arrays, ("B", table, "has no label for B; add a row"))
+    check_left_out(result, tmp_path / "cohort", sound.arrays, ("B", table, "has no label for B; give it one"))
 
 
 def rows_of(patients: Iterable[str]) -> list[str]:
@@ -230,8 +230,11 @@ OPTION_ERRORS: list[tuple[list[object], str]] = [
     (["--foreground", "hair"], "foreground: Input should be 'constant', 'zero', 'otsu', 'mask' or 'all'"),
     (["--layout", "nonsense"], "layout must be one of auto, table, decathlon, bids, brats,"),
     (["--axis", "oblique"], "axis: Input should be 'axial', 'coronal' or 'sagittal'"),
-    (["--attributes", "x"], "--attributes takes names with mask labels, as in edema=2,core=1+3, got 'x'"),
-    (["--attributes", "x=0"], "must be labels from 1 to 255, got [0]"),
+    (["--attributes", "x"], "--attributes takes names with mask labels from 1 to 255, as in edema=2,core=1+3, got 'x'"),
+    (
+        ["--attributes", "x=0"],
+        "--attributes takes names with mask labels from 1 to 255, as in edema=2,core=1+3, got 'x=0'",
+    ),
     (["--spacing-mm", 0], "`spacing_mm` must be three numbers more than 0"),
     (["--spacing-mm", "1,2"], "--spacing-mm takes 1 or 3 numbers separated by commas, got '1,2'"),
     (["--field-of-view-mm", "nan"], "`field_of_view_mm` must be more than 0, got nan"),
@@ -253,7 +256,7 @@ def test_an_option_that_makes_no_sense_starts_nothing(
 
 def test_a_foreground_of_masks_that_are_not_there(fpgan: Callable[..., Any], sound: Sound, tmp_path: Path) -> None:
     result = fpgan("prepare", sound.folder, "--output", tmp_path / "cohort", *OPTIONS, "--foreground", "mask")
-    words = "has no foreground mask; add one, or choose another --foreground"
+    words = "has no foreground mask, which this preparation needs; add one, or give --skull-strip"
     failures = [(name, file_of(sound.folder / name), words) for name in "ACD"]
     check_left_out(result, tmp_path / "cohort", {}, *failures)
 
