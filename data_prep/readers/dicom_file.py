@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from threading import RLock
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -71,6 +72,10 @@ def read_summary(path: Path) -> Dataset:
             return pydicom.dcmread(file, **options)
 
 
+_state = RLock()
+"""Warnings and pydicom's settings belong to the whole process; threads of one worker take turns with them."""
+
+
 @contextmanager
 def dicom_errors(path: Path) -> Iterator[None]:
     """Around all that touches pydicom, which also parses late, when an element is first asked for.
@@ -78,6 +83,11 @@ def dicom_errors(path: Path) -> Iterator[None]:
     Its many exceptions become one `DataError`; its warnings (over-long numbers, unusual types: most scanners' files
     have some) reach neither the terminal nor callers that turn warnings into errors.
     """
+    with _state:
+        yield from _quiet(path)
+
+
+def _quiet(path: Path) -> Iterator[None]:
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
