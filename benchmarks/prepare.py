@@ -46,7 +46,7 @@ LPS = np.diag([-1.0, -1, 1, 1])
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--worker-patients", type=int, default=40, help="patients of the comparison of workers")
+    parser.add_argument("--worker-patients", type=int, default=200, help="patients of the comparison of workers")
     parser.add_argument("--small-patients", type=int, default=1000, help="patients of the comparison of memory")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -202,7 +202,7 @@ def inspect(
 ) -> None:
     """List what `prepare` would use, per patient. Nothing is written, no image is read."""
     from pipelines.inspect import describe, to_json
-    from pipelines.prepare import plan
+    from pipelines.plan import plan
 
     planned = plan(source, _request(layout, channels, frames_per_second, labels, attributes, split_csv))
     if as_json:
@@ -222,7 +222,7 @@ def _request(
     splits: Path | None,
 ) -> Any:
     from data_prep.layouts.channels import parse_channels
-    from pipelines.prepare import PrepareRequest
+    from pipelines.plan import PrepareRequest
 
     if labels and attributes:
         raise UsageError("--labels and --attributes exclude each other: both say what slices show")

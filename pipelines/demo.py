@@ -13,7 +13,8 @@ from pipelines.config import load_config
 from pipelines.evaluate import evaluate
 from pipelines.output import Existing, claim_output
 from pipelines.parallel import for_each
-from pipelines.prepare import PrepareRequest, prepare
+from pipelines.plan import PrepareRequest
+from pipelines.prepare import prepare
 from pipelines.report import report
 from pipelines.screen import Screen
 from pipelines.train import train

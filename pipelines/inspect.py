@@ -8,7 +8,7 @@ from typing import Any
 
 from data_prep.case import Case, Source
 from data_prep.errors import one_line
-from pipelines.prepare import Plan
+from pipelines.plan import Plan
 
 
 def describe(plan: Plan) -> Iterator[str]:
