@@ -19,7 +19,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and er
 
 _FIND, _LABEL, _SPLIT, _PREPARE, _RUN = "Finding patients", "Labels", "Splits", "Preparation", "Running"
 Source = Annotated[
-    Path, typer.Argument(metavar="PATH", help="Folder of patients; or a CSV file, a zip or file of DICOM, a video.")
+    Path, typer.Argument(metavar="PATH", help="Folder of patients; or a CSV file, one volume, a zip of DICOM, a video.")
 ]
 Layout = Annotated[
     str,
