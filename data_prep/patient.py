@@ -102,13 +102,13 @@ def fingerprint(case: Case, settings: CohortSettings) -> str:
     Raises:
         OSError, DataError: when a file is gone.
     """
-    roles = {**case.images, "mask": case.mask, "foreground": case.foreground}
+    roles = [*case.images.items(), ("mask", case.mask), ("foreground", case.foreground)]
     sources = [
         (
             (role, source.format, source.channel, source.frames_per_second),
             [(os.fspath(path.absolute()), *stat_of(path)) for path in source.files],
         )
-        for role, source in roles.items()
+        for role, source in roles
         if source
     ]
     given = (case.subject, case.domains, case.slice_domains)
