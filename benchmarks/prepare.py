@@ -105,7 +105,7 @@ def compare_workers(case: Case, settings: CohortSettings, count: int, folder: Pa
             started = first = time.perf_counter()
             work = partial(write_patient, settings=settings, output=output)
             for done, (_, outcome) in enumerate(for_each(work, cases, workers=workers), start=1):
-                assert outcome is None, outcome
+                assert outcome is True, outcome
                 if done == workers:
                     first = time.perf_counter()
             ended = time.perf_counter()

@@ -46,8 +46,11 @@ class CohortSummary:
     removed: int
 
 
-def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
+def write_patient(case: Case, settings: CohortSettings, output: Path) -> bool:
     """Prepare one patient and write its arrays and, last, its record. An up-to-date patient is not read again.
+
+    Returns:
+        Whether there was anything to do.
 
     Raises:
         DataError: when a file of the patient cannot be used; nothing of the patient is left then.
@@ -56,7 +59,7 @@ def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
     record_path, arrays = _record_path(output, case.patient), _array_paths(output, case.patient)
     mark = _fingerprint_or_none(case, settings)
     if mark is not None and _is_up_to_date(record_path, arrays, mark):
-        return
+        return False
     for path in (record_path, *arrays.values()):
         path.unlink(missing_ok=True)
     prepared = prepare_patient(case, settings)
@@ -74,6 +77,7 @@ def write_patient(case: Case, settings: CohortSettings, output: Path) -> None:
         "slices": prepared.slices,
     }
     _write_json(record_path, record)
+    return True
 
 
 def start_cohort(output: Path, settings: CohortSettings) -> None:

@@ -56,6 +56,7 @@ def prepare(
         check_scheduler(scheduler)
     claim_output(output, existing, command="prepare", inputs=inputs, can_resume=True)
     usable: list[str] = []
+    unchanged = 0
     if settings:
         screen.say(f"  {counted(len(finding.cases), 'patient')}, channels {', '.join(settings.preparation.channels)}")
         start_cohort(output, settings)
@@ -70,7 +71,10 @@ def prepare(
                     raise outcome
                 else:
                     usable.append(case.patient)
+                    unchanged += not outcome
                 show(done, "")
+    if unchanged:
+        screen.say(f"  {counted(unchanged, 'patient')} unchanged since the last run, not prepared again")
     failures.sort(key=lambda failure: failure.patient)
     if not usable or not settings:
         write_failures(output / "failures.csv", failures)
@@ -95,11 +99,13 @@ def _say_what_was_done(
         names = domains.names if domains.exclusive else (*domains.names, NO_ATTRIBUTE)
         shown = ", ".join(f"{counts[name]} {name}" for name in names[:8]) + (" …" if len(names) > 8 else "")
         screen.say(f"  {split:<11}{counted(summary.patients[split], 'patient'):>13}, slices: {shown}")
-        if not summary.patients[split]:
-            screen.warn(f"no patient is left for {split}")
+    missing = _missing_from_splits(summary, settings)
+    if missing:
+        screen.warn(f"{'; '.join(missing)}: add patients, or try --split-csv or another --split-seed")
+    unlisted = ", or one that no attribute stands for" if settings.label_values else ""
     reasons = {
-        "small or unlisted lesion": f"with at most {settings.min_lesion_area_px} px of a lesion, or one that no "
-        "attribute stands for: of no domain, not trained on",
+        "small or unlisted lesion": f"with at most {settings.min_lesion_area_px} px of a lesion{unlisted}: "
+        "of no domain, not trained on",
         "no label": "without a label: not trained on",
         "nearly blank": f"with less than {settings.preparation.min_foreground_share:.0%} foreground: "
         "discarded as nearly blank",
@@ -108,15 +114,29 @@ def _say_what_was_done(
     for reason, text in reasons.items():
         if summary.unused_slices[reason]:
             screen.say(f"  {counted(summary.unused_slices[reason], 'slice')} {text}")
-    if summary.pixels_cut_off:
-        screen.say(
-            f"  {summary.pixels_cut_off} foreground pixels of {counted(summary.patients_cut_off, 'patient')} "
-            "lie outside the field of view; `patients.csv` says whose"
-        )
     if summary.unclear_background:
         screen.warn(
             f"nothing constant surrounds {counted(summary.unclear_background, 'patient')}; "
             "where the background is noise, prepare with --foreground otsu, or mask"
         )
+    if summary.pixels_cut_off:
+        screen.say(
+            f"  {summary.pixels_cut_off} foreground pixels of {counted(summary.patients_cut_off, 'patient')} "
+            "lie outside the field of view; `patients.csv` says whose"
+        )
     if failures:
         screen.warn(f"{counted(len(failures), 'patient')} could not be used; failures.csv says why")
+
+
+def _missing_from_splits(summary: CohortSummary, settings: CohortSettings) -> list[str]:
+    """What training, choosing a model and measuring it each need, and do not have."""
+    healthy_text = settings.domains.healthy_text
+    missing = []
+    for split in SPLITS:
+        texts = {text for (of_split, text), number in summary.slices.items() if of_split == split and number}
+        if not summary.patients[split]:
+            missing.append(f"no patient is left for {split}")
+        elif healthy_text is not None:
+            missing += [f"no healthy slice is left for {split}"] if healthy_text not in texts else []
+            missing += [f"no diseased slice is left for {split}"] if not texts - {healthy_text} else []
+    return missing

@@ -30,7 +30,11 @@ def domain_names(values: Iterable[str], *, path: Path | None = None) -> DomainNa
     unusable = [name for name in names if SEPARATOR in name or not name.strip()]
     if unusable or not names:
         raise DataError(f"needs domains with names that have no {SEPARATOR!r}; got {unusable or 'none'}", path=path)
-    words = {name.strip().lower(): name for name in reversed(names)}
+    words: dict[str, str] = {}
+    for name in names:
+        twin = words.setdefault(name.strip().lower(), name)
+        if twin != name:
+            raise DataError(f"one domain is written {twin!r} and {name!r}; write it one way", path=path)
     healthy = next((words[word] for word in HEALTHY_WORDS if word in words), None)
     return DomainNames(names=tuple(sorted(names, key=lambda name: (name != healthy, name))), healthy=healthy)
 

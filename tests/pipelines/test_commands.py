@@ -107,7 +107,7 @@ def test_resume_goes_on_with_the_same_weights(
 def test_quiet_says_nothing_and_a_command_says_where_its_output_is(
     fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
 ) -> None:
-    arguments = ["prepare", tiny.brats, "--size", 32]
+    arguments = ["prepare", tiny.brats, "--size", 32, "--field-of-view-mm", 110]
     loud = fpgan(*arguments, "--output", tmp_path / "loud")
     assert f"Output: {tmp_path / 'loud'}" in loud.output
     assert "Done in" in loud.output

@@ -227,10 +227,33 @@ def test_a_word_that_is_not_known_to_mean_healthy_makes_nobody_diseased(
 def test_too_few_patients_for_the_splits_are_said(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
     table = table_of(tiny, tmp_path, "1 m x", "2 m x")
     result = succeed(fpgan("prepare", table, "--output", tmp_path / "cohort", *SMALL))
-    assert "no patient is left for validation" in result.output
+    assert "no healthy slice" not in result.output
+    assert "warning: no patient is left for validation: add patients, or try --split-csv" in result.output
     result = fpgan("prepare", table, "--output", tmp_path / "folds", *SMALL, "--folds", 3)
     assert result.exit_code == 2
     assert "--folds 3 needs as many persons, there are 2" in result.output
+
+
+def test_a_split_of_one_kind_of_slices_is_said(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    table = table_of(tiny, tmp_path, "0 - healthy", "4 - healthy", "1 - tumor", "2 - tumor")
+    splits = tmp_path / "splits.csv"
+    splits.write_text("patient,split\nP0,train\nP1,train\nP2,validation\nP4,test\n")
+    options = [*SMALL, "--split-csv", splits]
+    result = succeed(fpgan("prepare", table, "--output", tmp_path / "cohort", *options))
+    assert "no healthy slice is left for validation; no diseased slice is left for test: add patients" in result.output
+
+
+def test_a_second_run_says_what_it_did_not_prepare_again(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    command = ["prepare", tiny.brats, "--output", tmp_path / "cohort", *SMALL]
+    assert "unchanged" not in succeed(fpgan(*command)).output
+    assert "8 patients unchanged since the last run, not prepared again" in succeed(fpgan(*command, "--resume")).output
+
+
+def test_one_domain_written_in_two_ways_is_refused(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    table = table_of(tiny, tmp_path, "0 - healthy", "1 - Tumor", "2 - tumor")
+    result = fpgan("prepare", table, "--output", tmp_path / "cohort", *SMALL)
+    assert result.exit_code == 2
+    assert f"{table}: one domain is written 'Tumor' and 'tumor'; write it one way" in result.output
 
 
 def test_patients_that_are_gone_are_said_when_they_are_removed(
