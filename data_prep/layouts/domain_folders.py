@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from data_prep.errors import DataError
 from data_prep.labels import SEPARATOR, DomainNames
 from data_prep.layouts.walk import walk
@@ -37,6 +39,18 @@ def domain_names(values: Iterable[str], *, path: Path | None = None) -> DomainNa
             raise DataError(f"one domain is written {twin!r} and {name!r}; write it one way", path=path)
     healthy = next((words[word] for word in HEALTHY_WORDS if word in words), None)
     return DomainNames(names=tuple(sorted(names, key=lambda name: (name != healthy, name))), healthy=healthy)
+
+
+def attribute_names(names: Iterable[str], *, path: Path) -> DomainNames:
+    """Attributes from the columns of a table.
+
+    Raises:
+        DataError: when one could not be told from others, or from none at all, in tables of slices.
+    """
+    try:
+        return DomainNames(names=tuple(names), exclusive=False, healthy=None)
+    except ValidationError as error:
+        raise DataError(f"has a column that can be no attribute: {error.errors()[0]['msg']}", path=path) from error
 
 
 def domain_folders(root: Path) -> list[tuple[str, Path]]:

@@ -17,11 +17,10 @@ from pathlib import Path
 
 from data_prep.case import Case, Failure, Source
 from data_prep.errors import DataError, one_line
-from data_prep.labels import DomainNames
 from data_prep.layouts.attribute_table import ATTRIBUTES, PARTITION, find_table, read_attributes, read_partition
 from data_prep.layouts.channels import Channel
 from data_prep.layouts.collecting import Collection
-from data_prep.layouts.domain_folders import domain_names
+from data_prep.layouts.domain_folders import attribute_names, domain_names
 from data_prep.layouts.finding import Finding
 from data_prep.layouts.media_files import MediaPatient, media_patients
 
@@ -140,7 +139,7 @@ def _with_attributes(root: Path, path: Path, patients: list[MediaPatient], chann
     return replace(
         finding,
         failures=finding.failures + [failure for group in several for failure in group],
-        domains=DomainNames(names=table.names, exclusive=False, healthy=None),
+        domains=attribute_names(table.names, path=path),
     )
 
 

@@ -233,6 +233,13 @@ def test_many_missing_pictures_are_one_failure(write: Callable[..., Path], count
     assert reason.endswith("000000.jpg is missing" + (", and 20 more like it" if failures == 1 else ""))
 
 
+def test_an_attribute_called_none_could_not_be_told_from_no_attribute(write: Callable[..., Path]) -> None:
+    root = write("1.jpg")
+    (root / "list_attr.csv").write_text("image_id,smiling,None\n1.jpg,1,-1\n")
+    with pytest.raises(DataError, match=r"list_attr\.csv: has a column that can be no attribute: .*'none'"):
+        find_picture_cases(root)
+
+
 @pytest.mark.parametrize("text", ["", "3\n", "3\na a\n1.jpg 1 1\n", "x;y,b;c\n", "image_id,\n1.jpg,1\n", "3\na,a\n"])
 def test_a_table_without_attributes_is_refused(write: Callable[..., Path], text: str) -> None:
     root = write("1.jpg")
