@@ -20,7 +20,7 @@ from data_prep.labels import domains_from_mask, patient_domains
 from data_prep.preparation import Preparation, PreparedSlices, prepare_slices, slice_places, source_slices
 from data_prep.readers import read_source
 from data_prep.readers.foreign import bounded_by_memory
-from data_prep.resampling import Grid, resample
+from data_prep.resampling import resample
 from data_prep.settings import CohortSettings
 from data_prep.skull_strip import strip_skull
 from data_prep.slicing import slice_axis_of, to_slices
@@ -140,10 +140,8 @@ def _onto(volume: Volume, first: Volume) -> Volume:
     """The volume on the first one's grid; its own where both are the same."""
     if volume.difference_from(first) is None:
         return volume
-    here = Grid(shape=volume.shape, affine=volume.affine)
-    there = Grid(shape=first.shape, affine=first.affine)
     (channel,) = volume.channels
-    moved = resample(channel, here, there, outside=float(channel.min()))
+    moved = resample(channel, volume.grid, first.grid, outside=float(channel.min()))
     return replace(volume, channels=(moved,), affine=first.affine, source=first.source)
 
 
@@ -168,7 +166,7 @@ def _slice_labels(
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Labels of the kept slices (S, H, W), and for each label whether a slice shows it in the source, (S,) bool."""
     (labels,) = mask.channels
-    own, axis = Grid(shape=mask.shape, affine=mask.affine), preparation.axis
+    own, axis = mask.grid, preparation.axis
     slices = to_slices(labels, axis)
     in_source: dict[int, np.ndarray] = {}
     box = bounding_box(slices)
@@ -187,7 +185,7 @@ def _slice_labels(
 def _given_domains(case: Case, settings: CohortSettings, volume: Volume, indices: np.ndarray) -> list[str]:
     """What folders or tables say of slices, by index in the volume: a row of a slice goes before the patient's."""
     axis = slice_axis_of(settings.preparation.axis)
-    given = dict(case.slice_domains or {})
+    given = case.slice_domains or {}
     names = volume.source.slice_names if volume.source.runs_along(axis) else ()
     known = {str(index) for index in range(volume.shape[axis])} | set(names)
     strangers = sorted(given.keys() - known)
@@ -216,13 +214,13 @@ def _digest(images: np.ndarray) -> str:
 
 def _slice_rows(case: Case, prepared: PreparedSlices, texts: list[str], areas: np.ndarray) -> list[dict[str, Any]]:
     rows = []
+    is_given = case.domains is not None or case.slice_domains is not None
     row_of = {int(index): row for row, index in enumerate(prepared.indices)}
     for index, share in enumerate(prepared.foreground_shares):
         row = row_of.get(index)
         if row is None:
             reason = "nearly blank" if share else "blank"
         else:
-            is_given = case.domains is not None or case.slice_domains is not None
             reason = "" if texts[row] else "no label" if is_given else "small or unlisted lesion"
         rows.append(
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -13,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data_prep.centering import FieldOfView, Window, center_window
 from data_prep.errors import DataError
 from data_prep.foreground import Foreground, ForegroundRule, find_foreground
+from data_prep.grid import MAX_VOXELS, Grid
 from data_prep.intensity import FOREGROUND_FLOOR, IntensityRule, IntensityScale, fit_scale
-from data_prep.resampling import Grid, correct_bias, resample
+from data_prep.resampling import correct_bias, resample
 from data_prep.slicing import SliceAxis, slice_axis_of, slice_spacing_mm, to_slices, to_volume
-from data_prep.volume import MAX_VOXELS, Volume
+from data_prep.volume import Volume
 
 
 class Preparation(BaseModel):
@@ -127,7 +129,7 @@ def prepare_slices(
     union = reduce(Foreground.union, foregrounds)
     foreground = union.whole()
     used, shown = union.box[0], union.box[1:]
-    pixel_mm = slice_spacing_mm(_spacing(grid), axis)[1:]
+    pixel_mm = slice_spacing_mm(grid.spacing_mm, axis)[1:]
     shape = (union.shape[1], union.shape[2])
     window = center_window(shown, pixel_mm, preparation.field_of_view_mm, preparation.size, shape)
     inside = np.zeros((len(foreground), *preparation.size), bool)
@@ -182,22 +184,19 @@ def restore_volume(
     full = np.zeros((len(prepared.foreground_shares), *prepared.window.source_shape), slices.dtype)
     full[prepared.indices] = prepared.window.invert(slices, smooth=smooth)
     restored = to_volume(full, preparation.axis)
-    own = Grid(shape=volume.shape, affine=volume.affine)
-    return np.ascontiguousarray(resample(restored, prepared.grid, own, smooth=smooth))
+    return np.ascontiguousarray(resample(restored, prepared.grid, volume.grid, smooth=smooth))
 
 
 def volume_foreground(volume: Volume, prepared: PreparedSlices, preparation: Preparation) -> np.ndarray:
     """(I, J, K) bool on the volume's own grid: voxels that show the patient in any channel."""
-    own = Grid(shape=volume.shape, affine=volume.affine)
-    return resample(to_volume(prepared.foreground.whole(), preparation.axis), prepared.grid, own, smooth=False).astype(
-        bool, copy=False
-    )
+    mask = to_volume(prepared.foreground.whole(), preparation.axis)
+    return resample(mask, prepared.grid, volume.grid, smooth=False).astype(bool, copy=False)
 
 
 def source_slices(prepared: PreparedSlices, volume: Volume, preparation: Preparation) -> np.ndarray:
     """(S,) for each kept slice the nearest one of the volume's own grid: indices along its slice axis, RAS+ order."""
     axis = slice_axis_of(preparation.axis)
-    places, _ = slice_places(prepared, Grid(shape=volume.shape, affine=volume.affine), preparation)
+    places, _ = slice_places(prepared, volume.grid, preparation)
     return np.clip(np.round(places).astype(int), 0, volume.shape[axis] - 1)
 
 
@@ -229,7 +228,7 @@ def _with_spacing(
     volume: Volume, channels: list[np.ndarray], foregrounds: list[Foreground], preparation: Preparation
 ) -> tuple[Grid, list[np.ndarray], list[Foreground]]:
     """Channels and foregrounds on the grid that slices are cut from: the volume's own, or one of another spacing."""
-    own = Grid(shape=volume.shape, affine=volume.affine)
+    own = volume.grid
     if preparation.spacing_mm is None:
         return own, channels, foregrounds
     grid = own.with_spacing(preparation.spacing_mm)
@@ -278,7 +277,7 @@ def _values(slices: np.ndarray, foreground: Foreground) -> np.ndarray:
     return values
 
 
-def _fit(path: object, values: np.ndarray, preparation: Preparation) -> IntensityScale:
+def _fit(path: Path, values: np.ndarray, preparation: Preparation) -> IntensityScale:
     try:
         return fit_scale(
             values,
@@ -288,9 +287,4 @@ def _fit(path: object, values: np.ndarray, preparation: Preparation) -> Intensit
             window=preparation.intensity_window,
         )
     except DataError as error:
-        raise DataError(str(error), path=str(path)) from error
-
-
-def _spacing(grid: Grid) -> tuple[float, float, float]:
-    i, j, k = np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0))
-    return float(i), float(j), float(k)
+        raise DataError(str(error), path=path) from error

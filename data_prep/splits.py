@@ -7,6 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""How tables and folders write the splits, in lower case."""
 
 
 def split_subjects(

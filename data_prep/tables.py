@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from data_prep.case import Case, Failure
 from data_prep.errors import DataError
 from data_prep.labels import DomainNames
-from data_prep.layouts.domain_folders import domain_names
+from data_prep.layouts.domain_folders import attribute_names, domain_names
 from data_prep.layouts.finding import Finding
-from data_prep.layouts.table import SPLITS, UNKNOWN
+from data_prep.layouts.table import UNKNOWN
 from data_prep.layouts.table_file import Row, read_rows
+from data_prep.splits import SPLIT_WORDS
 
 _HELD = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false": False, "no": False}
 
@@ -47,10 +46,7 @@ def read_label_table(path: Path) -> LabelTable:
         known = (row.cells["domain"] for row in rows if row.cells["domain"].lower() not in UNKNOWN)
         domains = domain_names(known, path=path)
     elif columns:
-        try:
-            domains = DomainNames(names=tuple(columns), exclusive=False, healthy=None)
-        except ValidationError as error:
-            raise DataError(f"has a column that can be no attribute: {error.errors()[0]['msg']}", path=path) from error
+        domains = attribute_names(columns, path=path)
     else:
         raise DataError("needs a column `domain`, or one column an attribute with 0 or 1", path=path)
     patients: dict[str, tuple[str, ...] | None] = {}
@@ -98,10 +94,10 @@ def read_split_table(path: Path) -> dict[str, str]:
         patient, split = row.cells["patient"], row.cells["split"].lower()
         if patient in splits:
             raise DataError(f"line {row.line}: {patient} has a row already", path=path)
-        if split not in SPLITS:
+        if split not in SPLIT_WORDS:
             problem = f"line {row.line}: split must be train, validation or test, got {row.cells['split']!r}"
             raise DataError(problem, path=path)
-        splits[patient] = SPLITS[split]
+        splits[patient] = SPLIT_WORDS[split]
     return splits
 
 

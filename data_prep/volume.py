@@ -7,17 +7,15 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import voxel_sizes
 
 from data_prep.errors import DataError
+from data_prep.grid import Grid
 
 SAME_GRID_TOLERANCE_MM = 1e-3
 
 
 VOXEL_SIZES_MM = (1e-6, 1e3)
 """The sizes a voxel can have; others come from damaged headers."""
-MAX_VOXELS = 2**31
-"""Larger images are refused before memory is taken for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +100,14 @@ class Volume:
         return i, j, k
 
     @property
+    def grid(self) -> Grid:
+        """Where its voxels lie, in RAS+ order."""
+        return Grid(shape=self.shape, affine=self.affine)
+
+    @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between voxel centers along each axis."""
-        i, j, k = voxel_sizes(self.affine)
-        return float(i), float(j), float(k)
+        return self.grid.spacing_mm
 
     def index_in_file(self, ras_axis: int, index: int) -> int:
         """An index along axis 0, 1 or 2 of the RAS+ array as the file counts it along the same anatomical axis."""

@@ -9,18 +9,10 @@ from pathlib import Path
 from data_prep.case import Format
 from data_prep.errors import one_line
 from data_prep.layouts.walk import format_of, walk
+from data_prep.splits import SPLIT_WORDS
 
 MAX_DOMAINS = 10
 """More sub-folders than this are patients."""
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _TRANSPARENT = ("images", "imgs")
 """Folders that say nothing about what they hold."""
 _LEFT_OUT = ("masks", "labels")
@@ -57,14 +49,14 @@ def media_patients(root: Path, kind: Format, *, folder_is_patient: bool) -> tupl
     """
     found = _files(root, kind)
     splits = [folders[0].lower() if folders else "" for folders in found]
-    has_splits = bool(splits) and all(name in _SPLITS for name in splits)
+    has_splits = bool(splits) and all(name in SPLIT_WORDS for name in splits)
     depth = int(has_splits)
     tops = {folders[depth].lower() if len(folders) > depth else "" for folders in found}
     has_domains = "" not in tops and 2 <= len(tops) <= MAX_DOMAINS
     patients = []
     for (folders, files), top in zip(found.items(), splits, strict=True):
         domain = folders[depth].lower() if has_domains else None
-        split = _SPLITS[top] if has_splits else None
+        split = SPLIT_WORDS[top] if has_splits else None
         is_one = folder_is_patient and len(folders) > depth + has_domains
         for group in [files] if is_one else [[file] for file in files]:
             place = group[0].parent if is_one else group[0]

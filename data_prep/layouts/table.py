@@ -26,14 +26,10 @@ from data_prep.layouts.finding import Finding
 from data_prep.layouts.table_file import Row, read_rows
 from data_prep.layouts.volume_files import listed, volume_source
 from data_prep.layouts.walk import exists, format_of, is_folder, walk
+from data_prep.splits import SPLIT_WORDS
 
 COLUMNS = ("patient", "mask", "foreground", "subject", "split", "domain")
 """Columns that are never a channel."""
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "val", "valid"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 UNKNOWN = ("", "n/a", "na", "nan")
 """Domains of these names, in any case, say that nothing is known."""
 _LONGEST_NAME = 200
@@ -136,9 +132,9 @@ def _check_name(patient: str, place: str) -> None:
 
 def _split(row: Row, place: str) -> str | None:
     split = row.cells.get("split", "").lower()
-    if split and split not in SPLITS:
+    if split and split not in SPLIT_WORDS:
         raise DataError(f"has the split {split!r}; expected train, validation or test", path=place)
-    return SPLITS.get(split)
+    return SPLIT_WORDS.get(split)
 
 
 def _source(root: Path, row: Row, column: str) -> Source | None:

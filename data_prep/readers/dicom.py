@@ -13,13 +13,14 @@ from pydicom.pixels.processing import apply_modality_lut
 
 from data_prep.archive import archive_of, read_bytes
 from data_prep.errors import DataError
+from data_prep.grid import MAX_VOXELS
 from data_prep.readers.dicom_codec import CodecProcess
 from data_prep.readers.dicom_file import dicom_errors, parse
 from data_prep.readers.dicom_frames import Frame, frames_of
 from data_prep.readers.dicom_geometry import stack
 from data_prep.readers.dicom_kind import why_no_slice
 from data_prep.readers.dicom_pixels import check_pixels, real_values, stored_values
-from data_prep.volume import MAX_VOXELS, SourceGrid, Volume
+from data_prep.volume import SourceGrid, Volume
 
 SAME_IN_A_SERIES = ("SeriesInstanceUID", "PhotometricInterpretation")
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
+from data_prep.grid import MAX_VOXELS
 from data_prep.readers.foreign import HEAD_BYTES, bounded_by_memory, opened, refuse_foreign
 from data_prep.readers.itk_header import ItkHeader, beside
 from data_prep.readers.metaimage import parse_metaimage
 from data_prep.readers.nrrd import NRRD_MARK, parse_nrrd
 from data_prep.readers.voxels import real_values, stored_voxels
-from data_prep.volume import MAX_VOXELS, SourceGrid, Volume, is_usable
+from data_prep.volume import SourceGrid, Volume, is_usable
 
 MAX_HEADER_BYTES = 2**20
 

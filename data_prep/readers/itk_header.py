@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path, PureWindowsPath
@@ -43,6 +43,17 @@ class ItkHeader:
 MAX_DIMENSIONS = 10
 """Of any array that these formats know."""
 _LONGEST_NAME = 255
+
+
+def need(fields: Mapping[str, str], name: str) -> str:
+    """A field that must be there.
+
+    Raises:
+        ValueError: when it is missing or empty.
+    """
+    if not fields.get(name):
+        raise ValueError(f"it has no field {name}")
+    return fields[name]
 
 
 def whole_numbers(text: str, *, least: int, count: int | None = None) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_prep.readers.itk_header import MAX_DIMENSIONS, ItkHeader, real_numbers, whole_numbers
+from data_prep.readers.itk_header import MAX_DIMENSIONS, ItkHeader, need, real_numbers, whole_numbers
 
 _TYPES = {
     "MET_CHAR": "i1", "MET_ASCII_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2",
@@ -21,10 +21,10 @@ def parse_metaimage(text: str) -> tuple[ItkHeader, int]:
         ValueError: when it is no such header, or says what cannot be.
     """
     fields, length = _fields(text)
-    (dimensions,) = whole_numbers(_need(fields, "NDims"), least=1, count=1)
+    (dimensions,) = whole_numbers(need(fields, "NDims"), least=1, count=1)
     if dimensions > MAX_DIMENSIONS:
         raise ValueError(f"it has {dimensions} dimensions")
-    sizes = whole_numbers(_need(fields, "DimSize"), least=1, count=dimensions)
+    sizes = whole_numbers(need(fields, "DimSize"), least=1, count=dimensions)
     spacing = fields.get("ElementSpacing", fields.get("ElementSize", "1 " * dimensions))
     identity = " ".join(map(str, np.eye(dimensions, dtype=int).ravel()))
     matrix = _first(fields, ("TransformMatrix", "Rotation", "Orientation"), identity)
@@ -70,12 +70,6 @@ def _fields(text: str) -> tuple[dict[str, str], int]:
     raise ValueError("it has no line ElementDataFile")
 
 
-def _need(fields: dict[str, str], key: str) -> str:
-    if not fields.get(key):
-        raise ValueError(f"it has no {key}")
-    return fields[key]
-
-
 def _first(fields: dict[str, str], keys: tuple[str, ...], default: str) -> str:
     return next((fields[key] for key in keys if key in fields), default)
 
@@ -94,7 +88,7 @@ def _channel_axis(sizes: list[int], channels: int) -> tuple[int | None, list[int
 
 
 def _type(fields: dict[str, str]) -> np.dtype:
-    name = _need(fields, "ElementType")
+    name = need(fields, "ElementType")
     known = _TYPES.get(name.removesuffix("_ARRAY"))
     if known is None:
         raise ValueError(f"its ElementType {name} is no real number")

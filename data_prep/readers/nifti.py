@@ -14,10 +14,11 @@ from nibabel.spatialimages import HeaderDataError
 
 from data_prep.atomic import write_atomically
 from data_prep.errors import DataError
+from data_prep.grid import MAX_VOXELS
 from data_prep.readers.foreign import bounded_by_memory, opened, refuse_foreign
 from data_prep.readers.inflate import GZIP_MARK, head_of
 from data_prep.readers.voxels import real_values, stored_voxels
-from data_prep.volume import MAX_VOXELS, SourceGrid, Volume, is_usable
+from data_prep.volume import SourceGrid, Volume, is_usable
 
 _SILENT = logging.Logger("nifti")
 """Takes what nibabel says about headers that it mends; the application's logging does not know it."""

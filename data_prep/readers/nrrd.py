@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from data_prep.readers.itk_header import MAX_DIMENSIONS, ItkHeader, real_numbers, whole_numbers
+from data_prep.readers.itk_header import MAX_DIMENSIONS, ItkHeader, need, real_numbers, whole_numbers
 
 NRRD_MARK = b"NRRD000"
 
@@ -40,11 +40,11 @@ def parse_nrrd(text: str) -> tuple[ItkHeader, int]:
         ValueError: when it is no such header, or says what cannot be.
     """
     fields, length = _fields(text)
-    (dimensions,) = whole_numbers(_need(fields, "dimension"), least=1, count=1)
+    (dimensions,) = whole_numbers(need(fields, "dimension"), least=1, count=1)
     if dimensions > MAX_DIMENSIONS:
         raise ValueError(f"it has {dimensions} dimensions")
-    sizes = whole_numbers(_need(fields, "sizes"), least=1, count=dimensions)
-    encoding = _need(fields, "encoding").lower()
+    sizes = whole_numbers(need(fields, "sizes"), least=1, count=dimensions)
+    encoding = need(fields, "encoding").lower()
     if encoding not in ("raw", "gzip", "gz"):
         raise ValueError(f"its encoding {encoding!r} is not supported; save it as raw or gzip")
     (lines,) = whole_numbers(fields.get("lineskip", "0"), least=0, count=1)
@@ -86,12 +86,6 @@ def _fields(text: str) -> tuple[dict[str, str], int]:
     if "datafile" in fields:
         return fields, length
     raise ValueError("no empty line ends its header")
-
-
-def _need(fields: dict[str, str], name: str) -> str:
-    if not fields.get(name):
-        raise ValueError(f"it has no field {name}")
-    return fields[name]
 
 
 def _channel_axis(fields: dict[str, str], dimensions: int) -> int | None:
@@ -137,7 +131,7 @@ def _numbers(vector: str, count: int) -> np.ndarray:
 
 
 def _type(fields: dict[str, str]) -> np.dtype:
-    name = " ".join(_need(fields, "type").lower().split())
+    name = " ".join(need(fields, "type").lower().split())
     known = next((dtype for dtype, names in _TYPES.items() if name in names.split(", ")), None)
     if known is None:
         raise ValueError(f"its type {name!r} is no real number")

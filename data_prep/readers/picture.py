@@ -14,12 +14,13 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data_prep.errors import DataError
+from data_prep.grid import MAX_VOXELS
 from data_prep.readers.foreign import bounded_by_memory, read_image_bytes
 from data_prep.readers.inflate import MAX_RATIO
 from data_prep.readers.quiet import quiet_stderr
 from data_prep.readers.slice_stack import pixels_of, volume_of
 from data_prep.readers.voxels import real_values
-from data_prep.volume import MAX_VOXELS, Volume
+from data_prep.volume import Volume
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _SMALL_PIXELS = 2**22

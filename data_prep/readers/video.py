@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from data_prep.errors import DataError
+from data_prep.grid import MAX_VOXELS
 from data_prep.readers.foreign import HEAD_BYTES, bounded_by_memory, opened, refuse_foreign
 from data_prep.readers.slice_stack import volume_of
-from data_prep.volume import MAX_VOXELS, Volume
+from data_prep.volume import Volume
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
 """No play lists: they would make FFmpeg open other files and addresses."""

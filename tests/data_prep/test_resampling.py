@@ -7,7 +7,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from data_prep.resampling import Grid, correct_bias, resample
+from data_prep.grid import Grid
+from data_prep.resampling import correct_bias, resample
 
 SHAPE = (19, 20, 21)
 TURNED = np.array([[1.6, -0.9, 0.2, 5], [1.2, 1.2, 0, -7], [0, 0.3, 2.5, 11], [0, 0, 0, 1.0]])

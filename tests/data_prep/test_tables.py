@@ -73,6 +73,7 @@ def test_an_empty_field_of_a_slice_says_that_nothing_is_known_of_it(tmp_path: Pa
         ("patient,domain\nA,x\n,y\n", "line 3: names no patient"),
         ("patient,domain\nA,x\nA,y\n", "line 3: A has a row already"),
         ("patient,slice,domain\nA,1,x\nA,1,x\n", "line 3: A slice 1 has a row already"),
+        ("patient,edema,none\nA,1,0\n", "has a column that can be no attribute"),
         ("patient,edema\nA,2\n", "line 2: edema must be 0 or 1, got '2'"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
@@ -20,17 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.pipelines.spoiled import rows, tree
+
 SMALL = ["--size", 32, "--field-of-view-mm", 110]
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder and its bytes."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def succeed(result: Any) -> Any:
