@@ -36,5 +36,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cluster,demo,dev,video]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cluster,demo,dev,tensorboard,video]'
 	touch $@

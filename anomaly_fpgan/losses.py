@@ -37,29 +37,34 @@ def adversarial(d_src_x: Tensor, d_src_same: Tensor, d_src_cross: Tensor) -> Ten
 
     Arguments are patch scores of any shape. The gradient penalty is a function of its own.
     """
-    return 2 * d_src_x.mean() - d_src_same.mean() - d_src_cross.mean()
+    return 2 * _mean(d_src_x) - _mean(d_src_same) - _mean(d_src_cross)
 
 
 def adversarial_fake(d_src_same: Tensor, d_src_cross: Tensor) -> Tensor:
     """− E[D_src(x′)] − E[D_src(y′)]: the generator's part of the adversarial term, which it descends."""
-    return -d_src_same.mean() - d_src_cross.mean()
+    return -_mean(d_src_same) - _mean(d_src_cross)
 
 
 def gradient_penalty(
-    critic: Callable[[Tensor], Tensor], x: Tensor, x_same: Tensor, x_cross: Tensor, generator: torch.Generator
+    critic: Callable[[Tensor], Tensor], x: Tensor, x_same: Tensor, x_cross: Tensor, share: Tensor, pick_same: Tensor
 ) -> Tensor:
-    """E[(‖∇D_src(x̂)‖₂ − 1)²] with x̂ uniform on the line between a real image and a fake of it.
+    """E[(‖∇D_src(x̂)‖₂ − 1)²] with x̂ on the line between a real image and one of its two fakes.
 
-    Each image draws one of its two fakes and one place on the line: an unbiased estimate of the mean over both fakes
-    at half the cost of taking both. `critic` maps images (B, C, H, W) to patch scores; their mean over patches is the
-    score that is differentiated.
+    With uniform shares and fair picks this is an unbiased estimate of the mean over both fakes, at half the cost of
+    taking both.
+
+    Args:
+        critic: maps images (B, C, H, W) to patch scores; their mean over patches is the score that is differentiated.
+        x: real images (B, C, H, W).
+        x_same: their same-domain fakes.
+        x_cross: their cross-domain fakes.
+        share: (B,) in [0, 1]: x̂ is this far from the real image towards the fake.
+        pick_same: (B,) bool: which of the two fakes.
     """
     shape = (len(x), *[1] * (x.ndim - 1))
-    share = torch.rand(shape, generator=generator).to(x)
-    pick_same = (torch.rand(shape, generator=generator) < 0.5).to(x.device)
-    fake = torch.where(pick_same, x_same, x_cross)
-    between = torch.lerp(x, fake, share).detach().requires_grad_(True)
-    scores = critic(between).float().flatten(1).mean(1)
+    fake = torch.where(pick_same.view(shape), x_same, x_cross)
+    between = torch.lerp(x, fake, share.view(shape)).detach().requires_grad_(True)
+    scores = _at_least_float32(critic(between)).flatten(1).mean(1)
     (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
@@ -92,6 +97,16 @@ def second_fixed_point(x_same: Tensor, x_same_again: Tensor) -> Tensor:
 
 def _negative_log_likelihood(logits: Tensor, label: Tensor, exclusive: bool) -> Tensor:
     """Cross-entropy for exclusive domains; for attributes, binary cross-entropy summed over them."""
+    logits = _at_least_float32(logits)
     if exclusive:
-        return functional.cross_entropy(logits.float(), label.argmax(1))
-    return functional.binary_cross_entropy_with_logits(logits.float(), label, reduction="sum") / len(label)
+        return functional.cross_entropy(logits, label.argmax(1))
+    return functional.binary_cross_entropy_with_logits(logits, label.to(logits), reduction="sum") / len(label)
+
+
+def _mean(scores: Tensor) -> Tensor:
+    return _at_least_float32(scores).mean()
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    """Sums over many bfloat16 values need more digits than these have."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

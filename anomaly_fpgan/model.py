@@ -17,7 +17,7 @@ from torch import Tensor
 from anomaly_fpgan.atomic import write_atomically
 from anomaly_fpgan.device import Precision, autocast, choose_device
 from anomaly_fpgan.domains import DomainScheme
-from anomaly_fpgan.errors import ModelError
+from anomaly_fpgan.errors import ModelError, check_format
 from anomaly_fpgan.networks.config import NetworkConfig
 from anomaly_fpgan.networks.generator import Generator
 from anomaly_fpgan.translate import Translator, to_network_range, to_stored_range
@@ -74,8 +74,8 @@ class FixedPointGAN:
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError("is damaged or not a model file; train or copy it again", path=path) from error
-        if not isinstance(header, dict) or header.get("format") != MODEL_FORMAT:
-            raise ModelError(f"is not a model of format {MODEL_FORMAT} of this program", path=path)
+        version = header.get("format") if isinstance(header, dict) else None
+        check_format(version, MODEL_FORMAT, kind="model", path=path)
         try:
             channels, height, width = header["image_shape"]
             model = cls(

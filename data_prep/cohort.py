@@ -76,9 +76,10 @@ class Cohort:
 
 
 class CohortDataset:
-    """The labeled slices of one split: item `n` is an image (C, H, W) float32 in [0, 1] and its label (K,) float32.
+    """The labeled slices of one split: item `n` is an image (C, H, W) float16 in [0, 1] and its label (K,) float32.
 
-    `domains` holds the labels of all items (N, K); `rows` the items' rows of the cohort's slice table.
+    `domains` holds the labels of all items (N, K), `patients` whose image each item is (N,), `rows` the items' rows of
+    the cohort's slice table.
     """
 
     def __init__(self, cohort: Cohort, split: str) -> None:
@@ -86,14 +87,16 @@ class CohortDataset:
         rows = cohort.split(split)
         self.rows = rows[rows["domains"] != ""].reset_index(drop=True)
         self.domains = cohort.settings.domains.encode(self.rows["domains"])
-        self._items = list(zip(self.rows["patient"], self.rows["row"], strict=True))
+        self.patients = self.rows["patient"].to_numpy(str)
+        self._places = self.rows["row"].to_numpy()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        patient, row = self._items[index]
-        return self.cohort.images(patient)[row].astype(np.float32), self.domains[index]
+        # A copy, so that the file is closed again.
+        image = np.array(self.cohort.images(self.patients[index])[self._places[index]])
+        return image, self.domains[index]
 
 
 def open_cohort(path: Path | str) -> Cohort:

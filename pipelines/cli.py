@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from anomaly_fpgan.errors import DeviceError, ModelError, NonFiniteLossError, TrainingError
+from anomaly_fpgan.errors import (
+    DeviceError,
+    MemoryLimitError,
+    ModelError,
+    NonFiniteLossError,
+    TrainingError,
+    TrainingStopped,
+)
 from data_prep.errors import DataError, one_line
 from evaluation.undefined import UndefinedMetricWarning
 from pipelines.cli_prepare import (
@@ -49,8 +56,8 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # whoever read the output, `head` for example, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(141) from None
-        except KeyboardInterrupt:
-            typer.echo("fpgan: interrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            _complain(str(interrupt) if isinstance(interrupt, TrainingStopped) else "interrupted")
             raise typer.Exit(130) from None
         except Exception as error:
             # Of typer's own errors, which carry an exit code, those with a message are about what the user typed.
@@ -58,7 +65,7 @@ class Commands(TyperGroup):
             if ctx.obj or isinstance(error, typer.Abort) or (hasattr(error, "exit_code") and not is_wrong_usage):
                 raise
             text, code = _explain(error)
-            typer.echo(f"fpgan: {one_line(text)}", err=True)
+            _complain(text)
             raise typer.Exit(code) from error
 
 
@@ -93,7 +100,7 @@ def train(
     cohort: Annotated[Path, typer.Argument(help="What `fpgan prepare` wrote.")],
     output: Output,
     preset: Annotated[
-        str | None, typer.Option(help="demo or brain-mri, the default; faces is for attributes, from Python.")
+        str | None, typer.Option(help="demo, brain-mri (the default), lung-ct or faces, whose domains are attributes.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings, such as a run's config.yaml.")] = None,
     set_: Annotated[
@@ -202,6 +209,22 @@ def demo(
     screen.finish(output)
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Show what this computer has to train with; put it into bug reports."""
+    from pipelines.doctor import examine, show
+    from pipelines.plain_json import to_json
+
+    with _screen(quiet=False).console.status("Looking around and trying torch.compile"):
+        findings = examine()
+    if as_json:
+        typer.echo(to_json(findings), nl=False)
+    else:
+        show(findings)
+
+
 def _show_only_undefined_metrics() -> None:
     """One plain line for a metric that is undefined; warnings meant for programmers need `--debug`."""
     said: set[str] = set()
@@ -220,7 +243,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     """One line for the user, and the exit code: 2 when the command cannot start as given, 1 when its work failed."""
     if isinstance(error, (DataError, DeviceError, ModelError, TrainingError, UsageError)):
         return str(error), 2
-    if isinstance(error, NonFiniteLossError):
+    if isinstance(error, (MemoryLimitError, NonFiniteLossError)):
         return str(error), 1
     if hasattr(error, "format_message"):
         command = error.ctx.command_path if getattr(error, "ctx", None) else "fpgan"  # type: ignore[attr-defined]
@@ -232,6 +255,12 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'file system'}: {error.strerror}", 1
     return f"unexpected {type(error).__name__}: {error}; `--debug` shows where, please report it", 1
+
+
+def _complain(text: str) -> None:
+    """The closing line of a command that failed; of several processes that `torchrun` started, only one says it."""
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"fpgan: {one_line(text)}", err=True)
 
 
 def _screen(quiet: bool) -> Screen:

@@ -6,13 +6,25 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anomaly_fpgan.training.config import TrainingConfig
 from pipelines.errors import UsageError
+
+
+class ValidationSettings(BaseModel):
+    """How the validation patients choose the model to keep."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choose_by: Literal["auto", "auc", "aucp", "last"] = "auto"
+    """`auc` of healthy against diseased slices; `aucp` of healthy slices against those of patients without label or
+    mask; `last` keeps the last model; `auto` takes the first of the three that the cohort allows."""
+    mixed_healthy_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the unlabeled slices believed to be healthy; changes the value of `aucp`, not the model it chooses."""
 
 
 class RunConfig(BaseModel):
@@ -22,6 +34,8 @@ class RunConfig(BaseModel):
 
     training: TrainingConfig = TrainingConfig()
     """Every setting of the training."""
+    validation: ValidationSettings = ValidationSettings()
+    """How its model is chosen."""
     cohort: str | None = None
     """Folder of the cohort that was trained on."""
     cohort_digest: str | None = None

@@ -22,12 +22,15 @@ def counted(number: int, noun: str) -> str:
 
 
 class Screen:
-    """Everything goes to standard error, so that standard output stays free; `quiet` shows warnings and errors only."""
+    """Everything goes to standard error, so that standard output stays free.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    `quiet` shows warnings and errors only; `mute` nothing: of several processes only one should speak.
+    """
+
+    def __init__(self, *, quiet: bool = False, mute: bool = False) -> None:
+        self.quiet = quiet or mute
         # Names of files may hold anything, `:brain:` too.
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, quiet=mute)
         self._started = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -58,9 +61,16 @@ class Screen:
 
     def finish(self, output: Path) -> None:
         """The closing line of a command."""
-        self.say(f"Done in {_duration(time.monotonic() - self._started)}. Output: {output}")
+        self.say(f"Done in {duration(time.monotonic() - self._started)}. Output: {output}")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`1 day 2 h`, `3 h 05 min`, `2 min 30 s`, `1.5 s`."""
     minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    days, hours_left = divmod(hours, 24)
+    if days:
+        return f"{counted(days, 'day')} {hours_left} h"
+    if hours:
+        return f"{hours} h {minutes_left:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

@@ -1,35 +1,39 @@
-"""`fpgan train`: a prepared cohort in, a run out. Masks are never opened here."""
+"""`fpgan train`: a prepared cohort in, a run out. Masks are never opened here.
+
+Under `torchrun`, `torchrun --nproc_per_node=4 -m pipelines.train COHORT --output RUN` trains in several processes.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from anomaly_fpgan.atomic import write_atomically
 from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.domains import DomainScheme
+from anomaly_fpgan.errors import TrainingStopped
 from anomaly_fpgan.model import FixedPointGAN
+from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE
 from anomaly_fpgan.training.config import TrainingConfig
-from anomaly_fpgan.training.milestones import CHECKPOINT_FILE, Validate
-from anomaly_fpgan.training.run import check_labels
+from anomaly_fpgan.training.estimate import Estimate
+from anomaly_fpgan.training.processes import Processes, joined
+from anomaly_fpgan.training.run import check_batch_size, check_labels
 from anomaly_fpgan.training.run import train as train_model
 from data_prep.cohort import Cohort, CohortDataset, open_cohort
 from data_prep.errors import DataError
-from evaluation.difference import difference_map
-from evaluation.roc import auc_score, operating_threshold, position_matched_auc
-from evaluation.scores import patient_score, slice_scores
-from evaluation.translation import same_domain_l1
 from pipelines.config import RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
 from pipelines.output import Existing, claim_output
-from pipelines.screen import Screen
+from pipelines.screen import Screen, duration
+from pipelines.validation import validation_on
 
 CONFIG_FILE = "config.yaml"
 
@@ -50,86 +54,125 @@ def train(
         DataError: when the cohort cannot be used.
         UsageError: when `output` exists and `existing` does not allow it, or the domains of the settings differ from
             the cohort's.
-        TrainingError: when a domain has no training slice, or losses became non-finite.
+        TrainingError: when a domain has no training slice, or the processes cannot share a batch.
+        NonFiniteLossError: when too many losses became non-finite.
+        MemoryLimitError: when the device has not enough memory.
+        TrainingStopped: after Ctrl-C or SIGTERM, with the command that goes on.
     """
     cohort = open_cohort(cohort_path)
     dataset = CohortDataset(cohort, "train")
-    config = _with_domains_of(cohort, config)
-    check_labels(dataset, config.training.domains)
-    device = choose_device(config.training.device)
-    claim_output(output, existing, command="train", inputs=[cohort_path], can_resume=True)
-    if existing is Existing.RESUME and (output / CONFIG_FILE).is_file():
-        config = load_config(file=output / CONFIG_FILE)
-        if config.cohort_digest != cohort.digest():
-            raise UsageError(f"{cohort_path}: is not the cohort that this run began with")
-    else:
-        config = config.model_copy(update={"cohort": str(cohort_path), "cohort_digest": cohort.digest()})
-        _write(output / CONFIG_FILE, dump_config(config))
-        _write(output / "environment.json", json.dumps(_environment(device), indent=2))
-    resume = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
+    config = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
-    screen.say(
-        f"  {len(dataset)} training slices, {settings.iterations} iterations of {settings.batch_size} images, {device}"
-    )
-    state = ""
-
-    def validated(iteration: int, numbers: Mapping[str, float]) -> None:
-        nonlocal state
-        state = f"validation AUC {numbers['auc']:.3f}"
-        screen.say(f"  iteration {iteration}: {state}, same-domain L1 {numbers['same_domain_l1']:.4f}")
-
-    with screen.progress("Training", settings.iterations) as show:
-        model = train_model(
-            dataset,
-            settings,
-            output=output,
-            validate=validation_on(cohort, screen),
-            choose_by="auc",
-            metadata={
-                "preparation": cohort.settings.preparation.model_dump(mode="json"),
-                "cohort_digest": config.cohort_digest,
-            },
-            resume=resume,
-            on_iteration=lambda iteration, terms: show(iteration, state),
-            on_validation=validated,
+    check_labels(dataset, settings.domains)
+    device = choose_device(settings.device)
+    with joined(device) as processes:
+        check_batch_size(settings, processes)
+        if not processes.is_first:
+            screen = Screen(mute=True)
+        validation = validation_on(cohort, config.validation, screen)
+        _claim(cohort, output, config, existing, processes)
+        screen.say(
+            f"  {len(dataset)} training slices of {len(set(dataset.patients))} patients, {settings.iterations} "
+            f"iterations of {settings.batch_size} images, {_where(device, processes)}"
         )
-    screen.say(f"  kept the model of iteration {model.metadata['training']['iteration']}")
+        with screen.progress("Training", settings.iterations) as show:
+            display = _Display(screen)
+            try:
+                model = train_model(
+                    dataset,
+                    settings,
+                    output=output,
+                    validate=validation.score if validation else None,
+                    choose_by=validation.choose_by if validation else None,
+                    metadata={
+                        "preparation": cohort.settings.preparation.model_dump(mode="json"),
+                        "cohort_digest": config.cohort_digest,
+                    },
+                    resume=existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file(),
+                    on_estimate=display.estimate,
+                    on_iteration=lambda iteration: show(iteration, display.state),
+                    on_row=display.row,
+                )
+            except TrainingStopped as stopped:
+                command = shlex.join(["fpgan", "train", str(cohort_path), "--output", str(output), "--resume"])
+                raise TrainingStopped(f"{stopped} and saved; go on with: {command}") from stopped
+        screen.say(f"  kept the model of iteration {model.metadata['training']['iteration']}")
     return model
 
 
-def validation_on(cohort: Cohort, screen: Screen) -> Validate | None:
-    """A function that scores a model on the labeled validation slices, from their domains alone."""
-    dataset = CohortDataset(cohort, "validation")
-    domains = cohort.settings.domains
-    if domains.healthy_text is None:
-        screen.warn("none of the domains is the healthy one, so models cannot be scored; the last will be kept")
-        return None
-    diseased = domains.is_diseased(dataset.rows["domains"])
-    if diseased.all() or not diseased.any():  # true of no slice at all, too
-        screen.warn("the validation slices do not show both domains; the last model will be kept")
-        return None
-    images = np.stack([dataset[index][0] for index in range(len(dataset))])
-    heights, patients = dataset.rows["height"].to_numpy(), dataset.rows["patient"].to_numpy()
-    domain_of = dict(zip(cohort.patients["patient"], cohort.patients["domain"], strict=True))
-    known = [name for name in np.unique(patients) if domain_of[name]]
-    patient_diseased = domains.is_diseased(domain_of[name] for name in known)
+class _Display:
+    """Tells the user how a training goes."""
 
-    def validate(model: FixedPointGAN) -> Mapping[str, float]:
-        scores = slice_scores(difference_map(images, model.translate(images, "healthy")))
-        same = model.translate_labels(images, dataset.domains)
-        threshold = patient_threshold = operating_threshold(diseased, scores)
-        if patient_diseased.any() and not patient_diseased.all():
-            patient_scores = np.array([patient_score(scores[patients == name]) for name in known])
-            patient_threshold = operating_threshold(patient_diseased, patient_scores)
-        return {
-            "auc": auc_score(diseased, scores),
-            "auc_position_matched": position_matched_auc(diseased, scores, heights).auc,
-            "same_domain_l1": float(same_domain_l1(images, same).mean()),
-            "threshold": threshold,
-            "patient_threshold": patient_threshold,
-        }
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.state = ""
+        self._validated = ""
 
-    return validate
+    def estimate(self, needs: Estimate) -> None:
+        self.screen.say(
+            f"  will take about {duration(needs.seconds)} without validations, and {_gigabytes(needs.memory_bytes)} of "
+            f"memory beside the images; {_gigabytes(needs.free_bytes)} are free"
+        )
+        if needs.memory_bytes > needs.free_bytes:
+            remedy = f"--set training.batch_size={needs.fitting_batch_size}"
+            remedy = remedy if needs.fitting_batch_size else "smaller training.networks"
+            self.screen.warn(f"this may not fit into the memory; try {remedy}")
+
+    def row(self, row: Mapping[str, float]) -> None:
+        iteration = row["iteration"]
+        if row["skipped_steps"]:
+            self.screen.warn(f"{row['skipped_steps']:.0f} updates up to iteration {iteration:.0f} were left out: "
+                             "a loss or gradient was not finite")  # fmt: skip
+        numbers = {name.removeprefix("validation_"): value for name, value in row.items() if "validation_" in name}
+        if numbers:
+            chosen = next(name for name in ("auc", "aucp", "same_domain_l1") if name in numbers)
+            self._validated = f"validation {_LABELS[chosen]} {numbers[chosen]:.3f}"
+            texts = [f"{label} {numbers[name]:.4g}" for name, label in _LABELS.items() if name in numbers]
+            self.screen.say(f"  iteration {iteration:.0f}: validation {', '.join(texts)}")
+        losses = [f"{label} {row[name]:.3g}" for name, label in _LOSSES.items() if name in row]
+        rate = f"{row['images_per_second']:.4g} images/s"
+        self.state = "  ".join(text for text in (*losses, rate, self._validated) if text)
+
+
+_LABELS = {"auc": "AUC", "aucp": "AUCp", "patient_auc": "patient AUC", "same_domain_l1": "same-domain L1"}
+_LOSSES = {"critic_loss": "critic", "generator_loss": "generator", "cycle": "cycle", "identity": "identity"}
+
+
+def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool) -> RunConfig:
+    """The settings of the run; a resumed one keeps its own."""
+    if resumes and (output / CONFIG_FILE).is_file():
+        config = load_config(file=output / CONFIG_FILE)
+        if config.cohort_digest != cohort.digest():
+            raise UsageError(f"{cohort.path}: is not the cohort that this run began with")
+        return config
+    update = {"cohort": str(cohort.path), "cohort_digest": cohort.digest()}
+    return _with_domains_of(cohort, config).model_copy(update=update)
+
+
+def _claim(cohort: Cohort, output: Path, config: RunConfig, existing: Existing, processes: Processes) -> None:
+    """The first process makes the folder of the run its own; the others wait until it has."""
+    done = ""
+    try:
+        if processes.is_first:
+            claim_output(output, existing, command="train", inputs=[cohort.path], can_resume=True)
+            if not (output / CONFIG_FILE).is_file():
+                _write(output / CONFIG_FILE, dump_config(config))
+                environment = _environment(choose_device(config.training.device), processes)
+                _write(output / "environment.json", json.dumps(environment, indent=2))
+            done = "done"
+    finally:
+        done = processes.tell(done)
+    if not done:
+        raise SystemExit(2)  # the first process has said why
+
+
+def _where(device: torch.device, processes: Processes) -> str:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return name if processes.count == 1 else f"{processes.count} processes, each on {name}"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
 
 
 def _write(path: Path, text: str) -> None:
@@ -151,13 +194,20 @@ def _with_domains_of(cohort: Cohort, config: RunConfig) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update={"domains": theirs})})
 
 
-def _environment(device: torch.device) -> dict[str, object]:
+def _environment(device: torch.device, processes: Processes) -> dict[str, object]:
     names = ("fpgan", "torch", "monai", "pytorch-ignite", "numpy")
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processes": processes.count,
         "threads": torch.get_num_threads(),
         **{name: version(name) for name in names},
     }
+
+
+if __name__ == "__main__":
+    from pipelines.cli import app
+
+    app(["train", *sys.argv[1:]])

@@ -27,7 +27,8 @@ class Generator(nn.Module):
     """Maps an image and a target label to a delta; what becomes of the delta is not decided here.
 
     The architecture is the one of the Fixed-Point GAN paper (ICCV 2019): a 7×7 convolution, two halvings of the
-    resolution, residual blocks, two doublings, a 7×7 convolution; instance normalization with learned scale.
+    resolution, residual blocks, two doublings, a 7×7 convolution; instance normalization with learned scale, computed
+    as group normalization with a group for each channel, which is the same and several times faster on CPUs.
 
     Args:
         in_channels: image channels C.
@@ -58,21 +59,31 @@ class Generator(nn.Module):
         """Delta (B, C, H, W) for `image` (B, C, H, W) in [-1, 1] and `label` (B, K). Any H and W."""
         height, width = image.shape[-2:]
         planes = label[:, :, None, None].expand(-1, -1, height, width)
-        multiple = 2**_DOWNSAMPLINGS
-        padding = (0, -width % multiple, 0, -height % multiple)
-        features = nn.functional.pad(torch.cat([image, planes.to(image.dtype)], 1), padding, mode="replicate")
+        features = torch.cat([image, planes.to(image.dtype)], 1)
+        for axis, size in ((-2, height), (-1, width)):
+            features = _extend(features, axis, -size % 2**_DOWNSAMPLINGS)
+        if features.device.type == "cpu" and not torch.is_grad_enabled():
+            # A fifth faster forward; backward, group normalization is far slower in this layout.
+            features = features.contiguous(memory_format=torch.channels_last)
         return self.layers(features)[..., :height, :width]
 
 
+def _extend(features: Tensor, axis: int, length: int) -> Tensor:
+    """Repeat the last values of an axis, so that its length can be halved and doubled again."""
+    if not length:
+        return features
+    last = features.narrow(axis, features.shape[axis] - 1, 1)
+    return torch.cat([features, *[last] * length], axis)
+
+
 def _convolution(in_channels: int, out_channels: int, *, adn_ordering: str = "NA", **kwargs: object) -> Convolution:
-    # MONAI's "INSTANCE" has no learned scale and shift unless asked.
     return Convolution(
         2,
         in_channels,
         out_channels,
         adn_ordering=adn_ordering,
         act=("relu", {"inplace": True}),
-        norm=("instance", {"affine": True}),
+        norm=("group", {"num_groups": out_channels, "affine": True}),
         bias=False,
         **kwargs,
     )

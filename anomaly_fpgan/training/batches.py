@@ -1,82 +1,110 @@
-"""Batches of a training: which images a step sees follows from the seed and the step's number alone.
-
-Nothing is remembered between steps, so a resumed run draws what the uninterrupted one would have drawn.
-"""
+"""The batches of a training: drawn, read, brought to the device, varied."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from dataclasses import dataclass
+from itertools import count, tee
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from anomaly_fpgan.errors import TrainingError
+from anomaly_fpgan.training.augmentation import augment, moves_pixels
+from anomaly_fpgan.training.config import TrainingConfig
+from anomaly_fpgan.training.draws import Draw, Draws
+from anomaly_fpgan.training.images import ImageDataset, dataset_labels, open_images, read_image
+from anomaly_fpgan.training.processes import Processes
+from anomaly_fpgan.translate import to_network_range
 
 
-class ImageDataset(Protocol):
-    """A map-style dataset: item `n` is an image (C, H, W) in [0, 1] and its label (K,), arrays or tensors.
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What a step computes with, on the device.
 
-    A dataset may also have an attribute `domains`, the labels of all items (N, K); without it every item is read once.
+    x (B, C, H, W) in [-1, 1], its own domains c_x and the drawn targets c_y (B, K); `share` (B,) and `pick_same` (B,)
+    bool are the draws of `losses.gradient_penalty`.
     """
 
-    def __len__(self) -> int: ...
+    x: Tensor
+    c_x: Tensor
+    c_y: Tensor
+    share: Tensor
+    pick_same: Tensor
 
-    def __getitem__(self, index: int, /) -> tuple[Any, Any]: ...
 
-
-class BalancedBatches:
-    """Endless batches in which each kind of label is as frequent as any other, from `first` on."""
+class Batches:
+    """Endless batches of one process, from step `first` on, counted from 0."""
 
     def __init__(
-        self, dataset: ImageDataset, *, batch_size: int, seed: int, horizontal_flip: bool, first: int = 0
+        self,
+        dataset: ImageDataset,
+        config: TrainingConfig,
+        device: torch.device,
+        *,
+        processes: Processes,
+        first: int = 0,
     ) -> None:
+        channels, height, width = read_image(dataset, 0).shape
         self.dataset = dataset
-        self.batch_size = batch_size
-        self.seed = seed
-        self.horizontal_flip = horizontal_flip
+        self.image_shape = (channels, height, width)
+        self.device = device
         self.first = first
-        labels = dataset_labels(dataset)
-        _, kinds = np.unique(labels, axis=0, return_inverse=True)
-        self._members = [np.flatnonzero(kinds.ravel() == kind) for kind in range(kinds.max() + 1)]
+        self.draws = Draws(
+            dataset_labels(dataset),
+            getattr(dataset, "patients", None),
+            domains=config.domains,
+            batch_size=config.batch_size,
+            augmentation=config.augmentation,
+            image_size=(height, width),
+            seed=config.seed,
+        )
+        self._processes = processes
+        self._moves_pixels = moves_pixels(config.augmentation)
+        self._images = open_images(
+            dataset,
+            device,
+            on_device=config.images_on_device,
+            workers=config.loader_workers,
+            processes_here=processes.on_this_machine,
+        )
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        step = self.first
-        while True:
-            yield self.batch(step)
-            step += 1
+    def __iter__(self) -> Iterator[Batch]:
+        return self.starting_at(self.first)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) in [0, 1] and labels (B, K) of one step."""
-        random = np.random.default_rng([self.seed, step])
-        # Kinds take turns, so that a batch is balanced and not only balanced on average.
-        start = random.integers(len(self._members))
-        kinds = (start + np.arange(self.batch_size)) % len(self._members)
-        items = [self.dataset[int(random.choice(self._members[kind]))] for kind in kinds]
-        images = torch.stack([torch.as_tensor(np.asarray(image)) for image, _ in items]).float()
-        labels = torch.stack([torch.as_tensor(np.asarray(label)) for _, label in items]).float()
-        if self.horizontal_flip:
-            flip = torch.from_numpy(random.random(self.batch_size) < 0.5)
-            images[flip] = images[flip].flip(-1)
-        return images, labels
+    def starting_at(self, step: int) -> Iterator[Batch]:
+        """Batches from that step on."""
+        own = (self.draws(step).part(self._processes.rank, self._processes.count) for step in count(step))
+        draws, same_draws = tee(own)  # a loader with workers reads some steps ahead
+        for draw, images in zip(draws, self._images.batches(draw.items for draw in same_draws), strict=False):
+            yield self._finish(draw, images)
+
+    def examples(self, most: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A few images (n, C, H, W) in [0, 1] as they are, their domains and targets (n, K): the same at every call."""
+        draw = self.draws(0)
+        images = torch.stack([read_image(self.dataset, int(index)) for index in draw.items[:most]])
+        return images.float(), draw.c_x[:most], draw.c_y[:most]
+
+    def _finish(self, draw: Draw, images: Tensor) -> Batch:
+        values = self._to_device(draw)
+        affine = values["affine"].view(-1, 2, 3) if self._moves_pixels else None
+        return Batch(
+            x=to_network_range(augment(images.float(), values["flip"][:, 0], affine)),
+            c_x=values["c_x"],
+            c_y=values["c_y"],
+            share=values["share"][:, 0],
+            pick_same=values["pick_same"][:, 0].bool(),
+        )
+
+    def _to_device(self, draw: Draw) -> dict[str, Tensor]:
+        """All numbers of a draw in one copy: each copy to a GPU has a price of its own, however small it is."""
+        parts = {name: value.flatten(1) if value.ndim > 1 else value[:, None] for name, value in _tensors(draw).items()}
+        joined = torch.cat(list(parts.values()), 1)
+        if self.device.type == "cuda":
+            joined = joined.pin_memory().to(self.device, non_blocking=True)
+        widths = [part.shape[1] for part in parts.values()]
+        return dict(zip(parts, joined.split(widths, 1), strict=True))
 
 
-def dataset_labels(dataset: ImageDataset) -> np.ndarray:
-    """Labels (N, K) of all items.
-
-    Raises:
-        TrainingError: when the dataset is empty.
-    """
-    if len(dataset) == 0:
-        raise TrainingError("there is no labeled training image")
-    labels = getattr(dataset, "domains", None)
-    if labels is None:
-        labels = [np.asarray(dataset[index][1]) for index in range(len(dataset))]
-    return np.asarray(labels)
-
-
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """Source of a step's random numbers on the CPU: targets and places on the line of the gradient penalty."""
-    (state,) = np.random.SeedSequence([seed, step, 1]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state))
+def _tensors(draw: Draw) -> dict[str, Tensor]:
+    return {name: value for name, value in vars(draw).items() if not isinstance(value, np.ndarray)}

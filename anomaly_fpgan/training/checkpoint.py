@@ -9,32 +9,54 @@ from typing import Any
 import torch
 
 from anomaly_fpgan.atomic import write_atomically
-from anomaly_fpgan.errors import ModelError
+from anomaly_fpgan.errors import ModelError, check_format
+from anomaly_fpgan.training.config import TrainingConfig
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FILE = "last.ckpt"
+CHECKPOINT_FORMAT = 2
+
+_FREE_SETTINGS = {
+    "checkpoint_minutes",
+    "compile",
+    "device",
+    "images_on_device",
+    "iterations",
+    "loader_workers",
+    "max_skipped_steps",
+    "mlflow",
+    "tensorboard",
+}
+"""How a run is carried out, not what it computes; and its length: a resumed run may have others."""
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values."""
-    write_atomically(path, lambda temporary: torch.save({"format": CHECKPOINT_FORMAT, **state}, temporary))
+def save_checkpoint(path: Path, state: dict[str, Any], config: TrainingConfig) -> None:
+    """Write tensors and plain values, and the settings they belong to."""
+    content = {"format": CHECKPOINT_FORMAT, "config": config.model_dump_json(), **state}
+    write_atomically(path, lambda temporary: torch.save(content, temporary))
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote, on the CPU.
 
     Raises:
-        ModelError: when the file is missing, damaged, foreign or of a newer format.
+        ModelError: when the file is missing, damaged, foreign, of another format or of a run with other settings.
     """
     if not path.is_file():
         raise ModelError("there is no checkpoint to resume from; start without `--resume`", path=path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, OSError) as error:
         raise ModelError(
             "is damaged or not a checkpoint of this program; delete it and train anew", path=path
         ) from error
-    if not isinstance(state, dict) or "format" not in state:
-        raise ModelError("is not a checkpoint of this program", path=path)
-    if state["format"] != CHECKPOINT_FORMAT:
-        raise ModelError(f"has format {state['format']}, this version reads {CHECKPOINT_FORMAT}", path=path)
-    return state
+    version = content.get("format") if isinstance(content, dict) else None
+    check_format(version, CHECKPOINT_FORMAT, kind="checkpoint", path=path)
+    _check_settings(path, TrainingConfig.model_validate_json(content["config"]), config)
+    return content
+
+
+def _check_settings(path: Path, then: TrainingConfig, now: TrainingConfig) -> None:
+    for name in TrainingConfig.model_fields.keys() - _FREE_SETTINGS:
+        before, after = getattr(then, name), getattr(now, name)
+        if before != after:
+            raise ModelError(f"belongs to a run with `{name}` {before}, not {after}; keep its settings", path=path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,6 +30,19 @@ class LossWeights(_Settings):
     """Weight of the patent's optional process 160; 0 leaves it out."""
 
 
+class Augmentation(_Settings):
+    """Random changes of each image, drawn anew every time it is seen; what moves in from outside is background."""
+
+    horizontal_flip: bool = True
+    """Flip left to right with probability 1/2."""
+    rotation_degrees: float = Field(default=0.0, ge=0, le=180)
+    """Turn by an angle of up to this to either side."""
+    shift: float = Field(default=0.0, ge=0, le=0.5)
+    """Move by up to this share of height and width, either way."""
+    scale: float = Field(default=0.0, ge=0, le=0.5)
+    """Enlarge or shrink by up to this share."""
+
+
 class TrainingConfig(_Settings):
     """A whole training. One iteration is one update of the critic."""
 
@@ -39,10 +52,12 @@ class TrainingConfig(_Settings):
     """Size of the networks."""
     losses: LossWeights = LossWeights()
     """Weights of the loss terms."""
+    augmentation: Augmentation = Augmentation()
+    """How images are varied."""
     iterations: int = Field(default=200_000, ge=1)
     """Critic updates in all."""
     batch_size: int = Field(default=16, ge=1)
-    """Images a step; half of them of each domain where domains are two and exclusive."""
+    """Images a step over all processes; half of them of each domain where domains are two and exclusive."""
     critic_steps: int = Field(default=5, ge=1)
     """n_critic: the generator is updated at every such critic update."""
     learning_rate: float = Field(default=1e-4, gt=0)
@@ -53,10 +68,14 @@ class TrainingConfig(_Settings):
     """Share of the iterations after which the learning rate falls linearly towards 0."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the generator's averaged weights; reached gradually, so that early weights are forgotten."""
-    horizontal_flip: bool = True
-    """Flip each image left to right with probability 1/2."""
+    max_gradient_norm: float = Field(default=1000.0, gt=0)
+    """A longer gradient of a network is shortened to this."""
+    max_skipped_steps: int = Field(default=20, ge=0)
+    """Updates left out for a non-finite loss or gradient; more of them between two milestones stop the run."""
     validate_every: int = Field(default=1000, ge=1)
-    """Iterations between validations, sample pictures and checkpoints."""
+    """Iterations between milestones: a validation, a sample picture, a checkpoint."""
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    """A checkpoint is also written when the last one is this old."""
     log_every: int = Field(default=50, ge=1)
     """Iterations averaged into one row of `history.csv`."""
     seed: int = Field(default=0, ge=0)
@@ -65,12 +84,30 @@ class TrainingConfig(_Settings):
     """`auto` takes bfloat16 where the hardware computes in it."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
+    compile: bool = False
+    """Compile the generator with `torch.compile`: minutes at the start, faster steps after."""
+    images_on_device: Literal["auto", "always", "never"] = "auto"
+    """Hold all training images in the memory of the device; `auto` does where they fit."""
+    loader_workers: int = Field(default=0, ge=0)
+    """Processes that read images where they are not held on the device; 0 reads them in this one."""
+    tensorboard: bool = True
+    """Also log to `tensorboard/`, where TensorBoard is installed."""
+    mlflow: str | None = None
+    """Also log to the MLflow server or folder of this address."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"`betas` must lie in [0, 1), got {self.betas}")
         return self
+
+    def is_milestone(self, iteration: int) -> bool:
+        """Whether a validation, a sample picture and a checkpoint follow an iteration, counted from 1."""
+        return iteration % self.validate_every == 0 or iteration == self.iterations
+
+    def ends_row(self, iteration: int) -> bool:
+        """Whether a row of the history ends with an iteration, counted from 1."""
+        return iteration % self.log_every == 0 or self.is_milestone(iteration)
 
     def learning_rate_at(self, iteration: int) -> float:
         """Learning rate of an iteration, counted from 0: constant, then linear to 0 just behind the last."""

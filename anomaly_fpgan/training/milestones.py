@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,126 +12,158 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from PIL import Image
-from torch import Tensor
 
-from anomaly_fpgan.errors import NonFiniteLossError
+from anomaly_fpgan.atomic import write_atomically
+from anomaly_fpgan.errors import NonFiniteLossError, TrainingStopped
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
-from anomaly_fpgan.training.batches import BalancedBatches
-from anomaly_fpgan.training.checkpoint import save_checkpoint, write_atomically
+from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE, save_checkpoint
+from anomaly_fpgan.training.config import TrainingConfig
+from anomaly_fpgan.training.history import HISTORY_FILE, History, Row, Window
+from anomaly_fpgan.training.interrupt import StopRequest
+from anomaly_fpgan.training.processes import Processes
 from anomaly_fpgan.training.trainer import FixedPointTrainer
 
-CHECKPOINT_FILE = "last.ckpt"
-HISTORY_FILE = "history.csv"
+SAMPLES_FOLDER = "samples"
+_EXAMPLES = 6
 
 Validate = Callable[[FixedPointGAN], Mapping[str, float]]
 """Scores a model on held-out images: numbers by name."""
-OnValidation = Callable[[int, Mapping[str, float]], None]
-"""Told the iteration and the numbers of each validation."""
+OnRow = Callable[[Mapping[str, float]], None]
+"""Told each row of the history when it is complete."""
 
 
 class Milestones:
-    """A handler that averages loss terms into rows and, at every milestone, validates and writes the run's files.
+    """A handler that turns iterations into rows and, at every milestone, validates and writes the run's files.
 
-    A resumed run forgets rows that are newer than its checkpoint, so both say the same.
+    In each process it counts and decides alike; the first one alone validates and writes. It sets `state.row` to the
+    latest row and `state.samples` to the latest sample picture, for handlers attached after it.
     """
 
     def __init__(
         self,
         output: Path,
         *,
-        metadata: dict[str, Any],
+        metadata: Mapping[str, Any],
         validate: Validate | None,
-        choose_by: str,
-        on_validation: OnValidation | None,
+        choose_by: str | None,
+        on_row: OnRow | None,
+        stop: StopRequest,
+        processes: Processes,
     ) -> None:
         self.output = output
+        self.metadata = dict(metadata)
         self.validate = validate
         self.choose_by = choose_by
-        self.on_validation = on_validation
-        self.metadata = metadata
+        self.on_row = on_row
+        self.stop = stop
+        self.processes = processes
         self.best_score = -math.inf
-        self.rows: list[dict[str, float]] = []
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self.window = Window()
+        self.skipped = 0
+        """Updates left out since the last milestone."""
+        self._history: History | None = None
+        self._saved_at = time.monotonic()
 
     def attach(self, trainer: FixedPointTrainer) -> None:
-        """Listen to the end of every iteration."""
+        """Listen to the start and to the end of every iteration."""
+        trainer.add_event_handler(Events.STARTED, self._started)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._iteration_completed)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on with the best score and the history as they were at the checkpoint."""
-        self.best_score = state["best_score"]
-        path = self.output / HISTORY_FILE
-        if path.is_file():
-            with path.open(newline="") as file:
-                table = list(csv.DictReader(file))
-            rows = [
-                {"iteration": int(row.pop("iteration")), **{name: float(value) for name, value in row.items() if value}}
-                for row in table
-            ]
-            self.rows = [row for row in rows if row["iteration"] <= state["iteration"]]
+    def attach_stop(self, trainer: FixedPointTrainer) -> None:
+        """Stop when asked to, after all handlers attached before have seen the iteration."""
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._stop_if_asked)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs to make of the rest of the run what it would have been."""
+        return {"best_score": self.best_score, "skipped": self.skipped, "window": self.window.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on where `state_dict` was taken."""
+        self.best_score, self.skipped = state["best_score"], state["skipped"]
+        self.window.load_state_dict(state["window"], device)
+
+    def _started(self, trainer: Engine) -> None:
+        if self.processes.is_first:
+            self._history = History(self.output / HISTORY_FILE, resume_at=trainer.state.iteration)
+        self.window.start_clock()
 
     def _iteration_completed(self, trainer: Engine) -> None:
         assert isinstance(trainer, FixedPointTrainer)
-        for name, value in trainer.state.output.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
-            self._counts[name] = self._counts.get(name, 0) + 1
+        self.window.add(trainer.state.output)
         iteration, config = trainer.state.iteration, trainer.config
-        milestone = iteration % config.validate_every == 0 or iteration == config.iterations
-        if milestone or iteration % config.log_every == 0:
-            self._add_row(iteration, config.learning_rate_at(iteration - 1))
-        if milestone:
-            self._reach_milestone(trainer)
+        if config.ends_row(iteration):
+            self._end_row(trainer)
+        elif self.processes.is_first and time.monotonic() - self._saved_at > 60 * config.checkpoint_minutes:
+            self._save(trainer)
 
-    def _add_row(self, iteration: int, learning_rate: float) -> None:
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
-        broken = [name for name, value in means.items() if not math.isfinite(value)]
-        if broken:
+    def _stop_if_asked(self, trainer: Engine) -> None:
+        assert isinstance(trainer, FixedPointTrainer)
+        iteration, config = trainer.state.iteration, trainer.config
+        if self._asked_to_stop(config, iteration, trainer.state.device) and iteration < config.iterations:
+            self._save(trainer)
+            raise TrainingStopped(f"stopped after iteration {iteration} of {config.iterations}")
+
+    def _asked_to_stop(self, config: TrainingConfig, iteration: int, device: torch.device) -> bool:
+        # Several processes must agree. On GPUs, where asking each other means waiting, they do so once a row.
+        if device.type == "cuda" and self.processes.count > 1 and not config.ends_row(iteration):
+            return False
+        return self.processes.any(self.stop.requested)
+
+    def _end_row(self, trainer: FixedPointTrainer) -> None:
+        iteration, config = trainer.state.iteration, trainer.config
+        means = self.window.take(batch_size=config.batch_size)
+        row: Row = {"iteration": iteration, "learning_rate": config.learning_rate_at(iteration - 1), **means}
+        self.skipped += int(row["skipped_steps"])
+        if self.skipped > config.max_skipped_steps:
             raise NonFiniteLossError(
-                f"the loss term {broken[0]} became non-finite before iteration {iteration}; "
-                "train again with a lower `learning_rate`"
+                f"{self.skipped} updates up to iteration {iteration} had a non-finite loss or gradient, more than "
+                f"`max_skipped_steps` ({config.max_skipped_steps}); the last checkpoint is kept: train again with a "
+                "lower `learning_rate` or with `precision` float32"
             )
-        self.rows.append({"iteration": iteration, "learning_rate": learning_rate, **means})
-        self._sums.clear()
-        self._counts.clear()
-        write_atomically(self.output / HISTORY_FILE, self._write_history)
+        milestone = config.is_milestone(iteration)
+        if milestone:
+            self.skipped = 0
+        trainer.state.samples = None
+        if self.processes.is_first:
+            assert self._history is not None
+            if milestone:
+                row |= self._keep_model(trainer)
+            self._history.add(row)
+            if milestone:
+                self._save(trainer)
+        trainer.state.row = row
+        self.window.start_clock()
+        if self.on_row is not None:
+            self.on_row(row)
 
-    def _reach_milestone(self, trainer: FixedPointTrainer) -> None:
+    def _keep_model(self, trainer: FixedPointTrainer) -> Row:
+        """Validate the averaged weights and keep them if none were better; draw samples."""
         model = trainer.averaged_model(self.metadata)
-        iteration = trainer.state.iteration
         numbers = dict(self.validate(model)) if self.validate else {}
-        self.rows[-1] |= {f"validation_{name}": value for name, value in numbers.items()}
-        if numbers and self.on_validation:
-            self.on_validation(iteration, numbers)
-        # Without validation the latest model is the best guess; with it, a tie goes to the longer training.
-        score = numbers[self.choose_by] if numbers else math.inf
+        # Where nothing chooses, the latest model is the best guess; where something does, a tie goes to the later one.
+        score = numbers[self.choose_by] if numbers and self.choose_by else math.inf
         score = -math.inf if math.isnan(score) else score
         if score >= self.best_score:
             self.best_score = score
-            model.metadata = {**self.metadata, "training": {"iteration": iteration, **numbers}}
+            model.metadata = {**self.metadata, "training": {"iteration": trainer.state.iteration, **numbers}}
             model.save(self.output / MODEL_FILE)
-        self._write_samples(trainer, model)
-        write_atomically(self.output / HISTORY_FILE, self._write_history)
-        save_checkpoint(self.output / CHECKPOINT_FILE, {**trainer.training_state(), "best_score": self.best_score})
+        trainer.state.samples = self._draw_samples(trainer, model)
+        return {f"validation_{name}": value for name, value in numbers.items()}
 
-    def _write_history(self, path: Path) -> None:
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+    def _save(self, trainer: FixedPointTrainer) -> None:
+        if self.processes.is_first:
+            state = {"trainer": trainer.training_state(), "milestones": self.state_dict()}
+            save_checkpoint(self.output / CHECKPOINT_FILE, state, trainer.config)
+            self._saved_at = time.monotonic()
 
-    def _write_samples(self, trainer: FixedPointTrainer, model: FixedPointGAN) -> None:
-        """Four columns: input, same-domain, cross-domain, difference to the latter; first channel."""
-        batches = trainer.data_loader
-        assert isinstance(batches, BalancedBatches)
-        images, labels = batches.batch(0)
-        images, labels = images[:6], labels[:6]
-        targets = trainer.config.domains.draw_target(labels, torch.Generator().manual_seed(0))
+    def _draw_samples(self, trainer: FixedPointTrainer, model: FixedPointGAN) -> np.ndarray:
+        """Four columns: input, same-domain, cross-domain, difference to the latter; a row for each channel."""
+        images, labels, targets = trainer.batches.examples(_EXAMPLES)
         same, cross = model.translate_labels(images, labels), model.translate_labels(images, targets)
-        columns = torch.cat([images, same, cross, (cross - images).abs()], -1)[:, 0]
-        picture = (columns.flatten(0, 1).clamp(0, 1) * 255).byte().numpy().astype(np.uint8)
-        folder = self.output / "samples"
+        columns = torch.cat([images, same, cross, (cross - images).abs()], -1)
+        picture = (columns.flatten(0, 2).clamp(0, 1) * 255).byte().numpy()
+        folder = self.output / SAMPLES_FOLDER
         folder.mkdir(exist_ok=True)
         path = folder / f"{trainer.state.iteration:07d}.png"
         write_atomically(path, lambda temporary: Image.fromarray(picture).save(temporary, format="PNG"))
+        return picture

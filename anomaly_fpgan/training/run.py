@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ignite.engine import Events
 
+from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import ModelError, TrainingError
 from anomaly_fpgan.model import FixedPointGAN
-from anomaly_fpgan.training.batches import BalancedBatches, ImageDataset, dataset_labels
-from anomaly_fpgan.training.checkpoint import load_checkpoint
+from anomaly_fpgan.training.batches import Batches
+from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
 from anomaly_fpgan.training.config import TrainingConfig
-from anomaly_fpgan.training.milestones import CHECKPOINT_FILE, Milestones, OnValidation, Validate
+from anomaly_fpgan.training.estimate import Estimate, estimate, is_out_of_memory, memory_limit_error
+from anomaly_fpgan.training.images import ImageDataset, dataset_labels
+from anomaly_fpgan.training.interrupt import StopRequest
+from anomaly_fpgan.training.milestones import Milestones, OnRow, Validate
+from anomaly_fpgan.training.processes import Processes, joined
+from anomaly_fpgan.training.tracking import tracking
 from anomaly_fpgan.training.trainer import FixedPointTrainer
-
-OnIteration = Callable[[int, Mapping[str, Any]], None]
 
 
 def train(
@@ -28,67 +32,97 @@ def train(
     *,
     output: Path | str,
     validate: Validate | None = None,
-    choose_by: str = "auc",
+    choose_by: str | None = "auc",
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
-    on_iteration: OnIteration | None = None,
-    on_validation: OnValidation | None = None,
+    on_estimate: Callable[[Estimate], None] | None = None,
+    on_iteration: Callable[[int], None] | None = None,
+    on_row: OnRow | None = None,
 ) -> FixedPointGAN:
     """Train on a map-style dataset of (image (C, H, W) in [0, 1], label (K,)).
+
+    Under `torchrun`, each process trains on a part of every batch; the first one validates, writes and calls back.
 
     Args:
         dataset: the training images.
         config: every setting.
-        output: folder of the run: `model.safetensors`, `last.ckpt`, `history.csv`, `samples/`.
+        output: folder of the run: `model.safetensors`, `last.ckpt`, `history.csv`, `samples/`, `tensorboard/`.
         validate: scores a model on held-out images at every milestone; without it the last model is kept.
-        choose_by: the number of `validate` that chooses the model to keep; higher is better.
+        choose_by: the number of `validate` that chooses the model to keep, higher is better; None keeps the last one.
         metadata: plain values to travel with the model.
         resume: go on from `last.ckpt`.
-        on_iteration: called after every iteration with its number and its loss terms.
-        on_validation: called after every validation with the iteration and the numbers.
+        on_estimate: told before the first iteration what the training will take; measured by a trial step.
+        on_iteration: called after every iteration, which a GPU may still be busy with.
+        on_row: called with every row of the history.
 
     Returns:
         The model that was kept.
 
     Raises:
-        TrainingError: when a domain has no image.
-        NonFiniteLossError: when the losses became NaN or infinite.
-        ModelError: when there is nothing to resume, or the checkpoint belongs to another configuration.
+        TrainingError: when a domain has no image, or images differ in shape.
+        NonFiniteLossError: when too many losses became NaN or infinite.
+        MemoryLimitError: when the device has not enough memory; it says which batch size fits.
+        ModelError: when there is nothing to resume, or the checkpoint belongs to other settings.
+        TrainingStopped: after Ctrl-C or SIGTERM; the run can be resumed.
     """
     output = Path(output)
     check_labels(dataset, config.domains)
-    channels, height, width = np.asarray(dataset[0][0]).shape
-    state = load_checkpoint(output / CHECKPOINT_FILE) if resume else None
-    batches = BalancedBatches(
-        dataset,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        horizontal_flip=config.horizontal_flip,
-        first=state["iteration"] if state else 0,
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    milestones = Milestones(
-        output, metadata=dict(metadata or {}), validate=validate, choose_by=choose_by, on_validation=on_validation
-    )
-    trainer = FixedPointTrainer(
-        batches=batches, image_shape=(channels, height, width), config=config, handlers=[milestones]
-    )
-    if state:
-        try:
-            trainer.restore(state)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise ModelError("does not fit this configuration", path=output / CHECKPOINT_FILE) from error
-        milestones.restore(state)
-    if on_iteration is not None:
-        report = on_iteration
-        trainer.add_event_handler(
-            Events.ITERATION_COMPLETED, lambda engine: report(engine.state.iteration, engine.state.output)
+    device = choose_device(config.device)
+    with joined(device) as processes, StopRequest() as stop:
+        check_batch_size(config, processes)
+        state = load_checkpoint(output / CHECKPOINT_FILE, config) if resume else None
+        output.mkdir(parents=True, exist_ok=True)
+        first = state["trainer"]["iteration"] if state else 0
+        batches = Batches(dataset, config, device, processes=processes, first=first)
+        trainer = FixedPointTrainer(batches=batches, config=config, processes=processes)
+        milestones = Milestones(
+            output,
+            metadata=metadata or {},
+            validate=validate,
+            choose_by=choose_by,
+            on_row=on_row if processes.is_first else None,
+            stop=stop,
+            processes=processes,
         )
-    # Ignite logs a line and a traceback of its own for every exception; ours says what to do.
-    trainer.logger.setLevel(logging.CRITICAL)
-    if trainer.state.iteration < config.iterations:
-        trainer.run()
+        if state:
+            try:
+                trainer.restore(state["trainer"])
+                milestones.load_state_dict(state["milestones"], device)
+            except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+                raise ModelError("does not fit these images", path=output / CHECKPOINT_FILE) from error
+        # Ignite logs a line and a traceback of its own for every exception; ours says what to do.
+        trainer.logger.setLevel(logging.CRITICAL)
+        try:
+            if on_estimate is not None:
+                needs = estimate(trainer, processes)
+                if processes.is_first:
+                    on_estimate(needs)
+            if first < config.iterations:
+                milestones.attach(trainer)
+                with tracking(config, output, trainer, first_iteration=first) if processes.is_first else nullcontext():
+                    if on_iteration is not None and processes.is_first:
+                        _call_after_iterations(trainer, on_iteration)
+                    milestones.attach_stop(trainer)
+                    trainer.run()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise memory_limit_error(trainer, processes, error) from error
+        processes.wait()
     return FixedPointGAN.load(output, device=config.device)
+
+
+def _call_after_iterations(trainer: FixedPointTrainer, on_iteration: Callable[[int], None]) -> None:
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: on_iteration(engine.state.iteration))
+
+
+def check_batch_size(config: TrainingConfig, processes: Processes) -> None:
+    """Raise `TrainingError` unless every process can take an equal part of a batch."""
+    if config.batch_size % processes.count:
+        raise TrainingError(
+            f"`batch_size` is {config.batch_size} images over all processes; it must be a multiple of their number, "
+            f"{processes.count}"
+        )
 
 
 def check_labels(dataset: ImageDataset, domains: DomainScheme) -> None:

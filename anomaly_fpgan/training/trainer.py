@@ -2,121 +2,122 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from ignite.engine import Engine
 from monai.engines import Trainer
-from torch import Tensor
-from torch.optim import Adam, Optimizer
-from torch.optim.swa_utils import AveragedModel
 
-from anomaly_fpgan.device import autocast, choose_device
+from anomaly_fpgan.device import autocast
 from anomaly_fpgan.model import FixedPointGAN, build_translator
 from anomaly_fpgan.networks.discriminator import Discriminator
-from anomaly_fpgan.training.batches import BalancedBatches, step_generator
+from anomaly_fpgan.training.batches import Batch, Batches
 from anomaly_fpgan.training.config import TrainingConfig
-from anomaly_fpgan.training.steps import Adversaries, Batch, critic_step, generator_step
-from anomaly_fpgan.translate import to_network_range
+from anomaly_fpgan.training.optimizer import GuardedAdam, Update
+from anomaly_fpgan.training.processes import Processes
+from anomaly_fpgan.training.steps import Adversaries, critic_step, generator_step
 
 
 class FixedPointTrainer(Trainer):
     """Trains a generator and a critic against each other and averages the generator's weights.
 
-    `state.output` of each iteration holds its loss terms, detached and still on the device.
+    `state.output` of each iteration holds its updates: the critic's and, where there was one, the generator's. Nothing
+    in an iteration waits for the device.
 
     Args:
-        batches: images (B, C, H, W) in [0, 1] and labels (B, K); its `first` says where a resumed run goes on.
-        image_shape: (C, H, W) of the images.
+        batches: its device is the one to train on, its `first` says where a resumed run goes on.
         config: every setting of the training.
-        handlers: objects with an `attach(engine)`, as MONAI knows them.
+        processes: that train together.
     """
 
-    def __init__(
-        self,
-        *,
-        batches: BalancedBatches,
-        image_shape: tuple[int, int, int],
-        config: TrainingConfig,
-        handlers: Sequence[Any] = (),
-    ) -> None:
-        device = choose_device(config.device)
+    def __init__(self, *, batches: Batches, config: TrainingConfig, processes: Processes) -> None:
+        device = batches.device
         # Batches are endless: the whole training is one epoch, so that the iteration alone says where a run is.
         super().__init__(
             device=device,
             max_epochs=1,
             data_loader=batches,
             epoch_length=config.iterations,
-            handlers=handlers,
             decollate=False,
         )
         self.config = config
-        self.image_shape = image_shape
+        self.batches = batches
+        channels, height, width = batches.image_shape
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            translator = build_translator(image_shape, config.domains, config.networks).to(device)
-            critic = Discriminator(
-                image_shape[0],
+            self.translator = build_translator(batches.image_shape, config.domains, config.networks).to(device)
+            self.critic = Discriminator(
+                channels,
                 len(config.domains),
-                image_shape[1:],
+                (height, width),
                 base_width=config.networks.discriminator_width,
                 depth=config.networks.discriminator_depth,
                 domain_head=config.networks.domain_head,
             ).to(device)
         self.adversaries = Adversaries(
-            translator=translator,
-            critic=critic,
+            translate=torch.compile(self.translator) if config.compile else self.translator,
+            critic=self.critic,
             weights=config.losses,
             exclusive=config.domains.exclusive,
             autocast=autocast(device, config.precision),
         )
-        self.averaged = AveragedModel(translator, avg_fn=self._average)
-        self.optimizers: dict[str, Optimizer] = {
-            name: Adam(network.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
-            for name, network in (("translator", translator), ("critic", critic))
+        self.averaged = copy.deepcopy(self.translator).requires_grad_(False)
+        self.optimizers = {
+            name: GuardedAdam(
+                name,
+                network,
+                betas=config.betas,
+                max_gradient_norm=config.max_gradient_norm,
+                processes=processes,
+            )
+            for name, network in (("critic", self.critic), ("generator", self.translator))
         }
 
-    def _iteration(self, engine: Engine, batchdata: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def run(self) -> None:
+        """Train to the last iteration."""
+        # Shapes never change, so it pays to let cuDNN try its algorithms once.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            super().run()
+
+    def _iteration(self, engine: Engine, batchdata: Batch) -> Sequence[Update]:
         step = engine.state.iteration - 1
-        images, labels = batchdata
-        random = step_generator(self.config.seed, step)
-        device = engine.state.device
-        batch = Batch(
-            x=to_network_range(images.to(device, non_blocking=True)),
-            c_x=labels.to(device, non_blocking=True),
-            c_y=self.config.domains.draw_target(labels, random).to(device, non_blocking=True),
-        )
-        terms = self._update("critic", step, lambda: critic_step(self.adversaries, batch, random))
-        if (step + 1) % self.config.critic_steps == 0:
-            terms |= self._update("translator", step, lambda: generator_step(self.adversaries, batch))
-            self.averaged.update_parameters(self.adversaries.translator)
-        return terms
+        rate = self.config.learning_rate_at(step)
+        moves_generator = (step + 1) % self.config.critic_steps == 0
+        with torch.set_grad_enabled(moves_generator):
+            fakes = self.adversaries.translate_both(batchdata)
+        critic, generator = self.optimizers["critic"], self.optimizers["generator"]
+        critic.clear()
+        updates = [critic.step(critic_step(self.adversaries, batchdata, fakes), rate)]
+        if moves_generator:
+            generator.clear()
+            updates.append(generator.step(generator_step(self.adversaries, batchdata, fakes), rate))
+            self._average((step + 1) // self.config.critic_steps)
+        return updates
 
-    def _update(self, name: str, step: int, compute_gradients: Any) -> dict[str, Tensor]:
-        optimizer = self.optimizers[name]
-        for group in optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(step)
-        optimizer.zero_grad()
-        terms = compute_gradients()
-        optimizer.step()
-        return terms
+    @torch.no_grad()
+    def _average(self, count: int) -> None:
+        """Let the averaged weights follow after the `count`-th update of the generator."""
+        # Early on they follow closely, so that the random start does not linger in them.
+        decay = min(self.config.averaging, count / (9 + count))
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.translator.parameters()), 1 - decay)
 
-    def _average(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        # Early on the average follows closely, so that the random start does not linger in it.
-        decay = min(self.config.averaging, (1 + int(count)) / (10 + int(count)))
-        return average.lerp(current, 1 - decay)
+    def forget_gradients(self) -> None:
+        """Give back the memory of gradients."""
+        for optimizer in self.optimizers.values():
+            optimizer.clear()
 
     def averaged_model(self, metadata: dict[str, Any]) -> FixedPointGAN:
         """A model with a copy of the averaged weights."""
         model = FixedPointGAN(
-            self.image_shape,
+            self.batches.image_shape,
             self.config.domains,
             self.config.networks,
             precision=self.config.precision,
             metadata=metadata,
         )
-        model.translator.load_state_dict(self.averaged.module.state_dict())
+        model.translator.load_state_dict(self.averaged.state_dict())
         model.translator.to(self.state.device)
         return model
 
@@ -124,8 +125,8 @@ class FixedPointTrainer(Trainer):
         """All that a resumed run needs; random numbers follow from seed and iteration and are not part of it."""
         return {
             "iteration": self.state.iteration,
-            "translator": self.adversaries.translator.state_dict(),
-            "critic": self.adversaries.critic.state_dict(),
+            "translator": self.translator.state_dict(),
+            "critic": self.critic.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
@@ -133,8 +134,8 @@ class FixedPointTrainer(Trainer):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `training_state` was taken."""
         self.state.iteration = state["iteration"]
-        self.adversaries.translator.load_state_dict(state["translator"])
-        self.adversaries.critic.load_state_dict(state["critic"])
+        self.translator.load_state_dict(state["translator"])
+        self.critic.load_state_dict(state["critic"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])

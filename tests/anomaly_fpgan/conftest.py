@@ -42,4 +42,5 @@ def tiny_config() -> TrainingConfig:
         log_every=2,
         precision="float32",
         device="cpu",
+        tensorboard=False,
     )

@@ -1,9 +1,12 @@
-"""The training loop: batches, steps, milestones, resuming."""
+"""A whole training: its files, validation, guards, stopping and resuming."""
 
 from __future__ import annotations
 
 import csv
 import math
+import os
+import pickle
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,95 +15,57 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from safetensors.torch import save_file
 
-from anomaly_fpgan import losses
-from anomaly_fpgan.errors import ModelError, NonFiniteLossError, TrainingError
+from anomaly_fpgan.errors import ModelError, NonFiniteLossError, TrainingError, TrainingStopped
 from anomaly_fpgan.model import FixedPointGAN
-from anomaly_fpgan.training.batches import BalancedBatches, step_generator
-from anomaly_fpgan.training.checkpoint import load_checkpoint
-from anomaly_fpgan.training.config import LossWeights, TrainingConfig
+from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.run import train
-from anomaly_fpgan.training.steps import Batch, critic_step, generator_step
-from anomaly_fpgan.training.trainer import FixedPointTrainer
+from tests.anomaly_fpgan.test_steps import make_trainer
 
 
 def weights_of(model: FixedPointGAN) -> dict[str, torch.Tensor]:
     return model.translator.state_dict()
 
 
-def make_trainer(dataset: Any, config: TrainingConfig) -> FixedPointTrainer:
-    batches = BalancedBatches(dataset, batch_size=config.batch_size, seed=config.seed, horizontal_flip=False)
-    return FixedPointTrainer(batches=batches, image_shape=(1, 32, 32), config=config)
+def rows_of(run: Path) -> list[dict[str, str]]:
+    """The history without what a clock says."""
+    with (run / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(float(row.pop("images_per_second")) > 0 for row in rows)
+    return rows
 
 
-def make_batch(trainer: FixedPointTrainer) -> Batch:
-    images, labels = trainer.data_loader.batch(0)
-    return Batch(x=images * 2 - 1, c_x=labels, c_y=1 - labels)
+def checkpoint_of(run: Path) -> dict[str, Any]:
+    return torch.load(run / "last.ckpt", weights_only=True)
 
 
-def test_batches_are_balanced_and_follow_from_the_step_alone(blobs: Any) -> None:
-    blobs.domains[:] = [1, 0]
-    blobs.domains[0] = [0, 1]
-    batches = BalancedBatches(blobs, batch_size=8, seed=5, horizontal_flip=True)
-    images, labels = batches.batch(3)
-    assert labels.sum(0).tolist() == [4, 4]
-    again, _ = BalancedBatches(blobs, batch_size=8, seed=5, horizontal_flip=True, first=3).__iter__().__next__()
-    assert torch.equal(images, again)
-    assert not torch.equal(images, batches.batch(4)[0])
+def assert_same_runs(one: Path, other: Path) -> None:
+    """Bit for bit: weights, moments, sums, history."""
+    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    assert_same_values(checkpoint_of(one), checkpoint_of(other))
+    assert rows_of(one) == rows_of(other)
+    assert sorted(path.name for path in one.rglob("*")) == sorted(path.name for path in other.rglob("*"))
 
 
-def test_critic_step_is_the_formula_and_touches_the_critic_alone(blobs: Any, tiny_config: TrainingConfig) -> None:
-    trainer = make_trainer(blobs, tiny_config)
-    adversaries, batch = trainer.adversaries, make_batch(trainer)
-    terms = critic_step(adversaries, batch, step_generator(0, 0))
-    # The same, one translation at a time.
-    with torch.no_grad():
-        x_same, x_cross = adversaries.translator(batch.x, batch.c_x), adversaries.translator(batch.x, batch.c_y)
-    scores, logits = adversaries.critic(batch.x)
-    adversarial = 2 * scores.mean() - sum(adversaries.critic(fake)[0].mean() for fake in (x_same, x_cross))
-    penalty = losses.gradient_penalty(
-        lambda image: adversaries.critic(image)[0], batch.x, x_same, x_cross, step_generator(0, 0)
-    )
-    domain = torch.nn.functional.cross_entropy(logits, batch.c_x.argmax(1))
-    loss = -adversarial + 10 * penalty + domain
-    torch.testing.assert_close(terms["critic_loss"], loss.detach())
-    expected = torch.autograd.grad(loss, list(adversaries.critic.parameters()))
-    for parameter, gradient in zip(adversaries.critic.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
-    assert all(parameter.grad is None for parameter in adversaries.translator.parameters())
-
-
-def test_generator_step_is_the_formula_and_leaves_the_critic_alone(blobs: Any, tiny_config: TrainingConfig) -> None:
-    weights = LossWeights(identity=3, cycle=7, domain=2, second_fixed_point=5)
-    trainer = make_trainer(blobs, tiny_config.model_copy(update={"losses": weights}))
-    adversaries, batch = trainer.adversaries, make_batch(trainer)
-    terms = generator_step(adversaries, batch)
-    translator, critic = adversaries.translator, adversaries.critic
-    x_same, x_cross = translator(batch.x, batch.c_x), translator(batch.x, batch.c_y)
-    (src_same, dom_same), (src_cross, dom_cross) = critic(x_same), critic(x_cross)
-    back_same, back_cross = translator(x_same, batch.c_x), translator(x_cross, batch.c_x)
-    entropy = torch.nn.functional.cross_entropy
-    loss = (
-        -src_same.mean()
-        - src_cross.mean()
-        + 2 * (entropy(dom_same, batch.c_x.argmax(1)) + entropy(dom_cross, batch.c_y.argmax(1)))
-        + 7 * ((back_same - batch.x).abs().mean() + (back_cross - batch.x).abs().mean())
-        + 3 * (x_same - batch.x).abs().mean()
-        + 5 * (back_same - x_same).abs().mean()
-    )
-    torch.testing.assert_close(terms["generator_loss"], loss.detach())
-    expected = torch.autograd.grad(loss, list(translator.parameters()))
-    for parameter, gradient in zip(translator.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in critic.parameters())
+def assert_same_values(one: Any, other: Any) -> None:
+    if isinstance(one, Mapping):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert_same_values(value, other[name])
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, list):
+        for left, right in zip(one, other, strict=True):
+            assert_same_values(left, right)
+    else:
+        assert one == other
 
 
 def test_the_generator_is_updated_at_every_nth_critic_update(blobs: Any, tiny_config: TrainingConfig) -> None:
     trainer = make_trainer(blobs, tiny_config)
     updated = []
-    trainer.add_event_handler(
-        Events.ITERATION_COMPLETED, lambda engine: updated.append("generator_loss" in engine.state.output)
-    )
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: updated.append(len(engine.state.output) == 2))
     trainer.run()
     assert updated == [False, True] * 4
 
@@ -111,36 +76,49 @@ def test_learning_rate_is_constant_then_falls_linearly_to_0() -> None:
     assert [config.learning_rate_at(step) for step in (0, 49, 50, 75, 99)] == [1, 1, 1, 0.5, 0.02]
 
 
-def test_resuming_gives_the_weights_of_an_uninterrupted_run(
-    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
-) -> None:
-    whole = train(blobs, tiny_config, output=tmp_path / "whole")
+def test_the_optimizers_really_use_the_falling_rate(blobs: Any, tiny_config: TrainingConfig) -> None:
+    trainer = make_trainer(blobs, tiny_config)
+    rates = []
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda _: rates.append([o.adam.param_groups[0]["lr"] for o in trainer.optimizers.values()]),
+    )
+    trainer.run()
+    assert [critic for critic, _ in rates] == [1e-3] * 5 + [0.75e-3, 0.5e-3, 0.25e-3]
+    assert [generator for _, generator in rates[1::2]] == [critic for critic, _ in rates[1::2]]
 
-    def stop_at_6(iteration: int, terms: Mapping[str, Any]) -> None:
-        if iteration == 6:
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        train(blobs, tiny_config, output=tmp_path / "parts", on_iteration=stop_at_6)
-    assert load_checkpoint(tmp_path / "parts" / "last.ckpt")["iteration"] == 4
-    resumed = train(blobs, tiny_config, output=tmp_path / "parts", resume=True)
-    for name, weight in weights_of(whole).items():
-        assert torch.equal(weight, weights_of(resumed)[name]), name
-    first, second = (load_checkpoint(tmp_path / run / "last.ckpt") for run in ("whole", "parts"))
-    for name, weight in first["critic"].items():
-        assert torch.equal(weight, second["critic"][name]), name
-    assert (tmp_path / "whole/history.csv").read_text() == (tmp_path / "parts/history.csv").read_text()
+def test_the_history_has_every_number(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    heard: list[Mapping[str, float]] = []
+    train(blobs, tiny_config, output=tmp_path, validate=lambda model: {"auc": 0.5}, on_row=heard.append)
+    rows = rows_of(tmp_path)
+    assert [row["iteration"] for row in rows] == ["2", "4", "6", "8"]
+    assert [float(row["learning_rate"]) for row in rows] == [tiny_config.learning_rate_at(n - 1) for n in (2, 4, 6, 8)]
+    assert set(rows[0]) == {
+        "iteration", "learning_rate", "critic_loss", "adversarial", "gradient_penalty", "domain_real",
+        "critic_gradient_norm", "generator_loss", "adversarial_fake", "domain_fake", "cycle", "identity",
+        "second_fixed_point", "generator_gradient_norm", "skipped_steps", "validation_auc",
+    }  # fmt: skip
+    assert [row["validation_auc"] for row in rows] == ["", "0.5", "", "0.5"]
+    assert [row["iteration"] for row in heard] == [2, 4, 6, 8]
+    for row, text in zip(heard, rows, strict=True):
+        assert float(text["cycle"]) == row["cycle"] > 0
+
+
+def test_a_row_is_the_mean_of_its_iterations(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    train(blobs, tiny_config, output=tmp_path / "by_two")
+    train(blobs, tiny_config.model_copy(update={"log_every": 1}), output=tmp_path / "by_one")
+    single, pairs = rows_of(tmp_path / "by_one"), rows_of(tmp_path / "by_two")
+    for place, pair in enumerate(pairs):
+        mean = (float(single[2 * place]["critic_loss"]) + float(single[2 * place + 1]["critic_loss"])) / 2
+        assert float(pair["critic_loss"]) == pytest.approx(mean, rel=1e-5)
+        assert float(pair["cycle"]) == float(single[2 * place + 1]["cycle"])  # every second has a generator update
 
 
 def test_validation_chooses_the_model_that_is_kept(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
     scores = iter([0.9, 0.6])
     model = train(blobs, tiny_config, output=tmp_path, validate=lambda model: {"auc": next(scores), "other": 1.0})
     assert model.metadata["training"] == {"iteration": 4, "auc": 0.9, "other": 1.0}
-    with (tmp_path / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["iteration"] for row in rows] == ["2", "4", "6", "8"]
-    assert [row["validation_auc"] for row in rows] == ["", "0.9", "", "0.6"]
-    assert all(float(row["cycle"]) > 0 for row in rows)
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["0000004.png", "0000008.png"]
 
 
@@ -153,8 +131,22 @@ def test_an_undefined_validation_score_replaces_no_model(
     assert model.metadata["training"]["iteration"] == 2
 
 
-def test_without_validation_the_last_model_is_kept(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
-    assert train(blobs, tiny_config, output=tmp_path).metadata["training"]["iteration"] == 8
+@pytest.mark.parametrize("validate", [None, lambda model: {"auc": 1 / model.metadata.get("nothing", 1)}])
+def test_where_nothing_chooses_the_last_model_is_kept(
+    validate: Any, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    model = train(blobs, tiny_config, output=tmp_path, validate=validate, choose_by=None)
+    assert model.metadata["training"]["iteration"] == 8
+
+
+def test_training_learns_to_remove_the_square(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    config = tiny_config.model_copy(update={"iterations": 300, "batch_size": 8, "learning_rate": 2e-3})
+    config = config.model_copy(update={"validate_every": 300, "averaging": 0.9})
+    model = train(blobs, config, output=tmp_path)
+    change = np.abs(model.translate(blobs.images, "healthy") - blobs.images)
+    square, elsewhere = change[:, :, 8:16, 8:16].mean((1, 2, 3)), change[:, :, 18:, 18:].mean((1, 2, 3))
+    assert square[1::2].min() > 1.5 * elsewhere.max()
+    assert square[1::2].min() > 1.5 * square[::2].max()  # healthy images have none, and stay as they are
 
 
 def test_one_domain_only_is_refused(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
@@ -163,38 +155,252 @@ def test_one_domain_only_is_refused(blobs: Any, tiny_config: TrainingConfig, tmp
         train(blobs, tiny_config, output=tmp_path)
 
 
-def test_non_finite_losses_stop_the_run_and_keep_the_checkpoint(
+def poisoned_from(iteration: int, blobs: Any, *, until: int = 10**9) -> Any:
+    """Spoils the images seen after an iteration, and mends them after another."""
+    sound = blobs.images.copy()
+
+    def poison(done: int) -> None:
+        blobs.images[:] = np.nan if iteration <= done < until else sound
+
+    return poison
+
+
+def test_a_non_finite_step_is_left_out_counted_and_the_run_goes_on(
     blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
-    def poison(iteration: int, terms: Mapping[str, Any]) -> None:
+    config = tiny_config.model_copy(update={"images_on_device": "never", "log_every": 4})
+    model = train(blobs, config, output=tmp_path, on_iteration=poisoned_from(5, blobs, until=6))
+    rows = rows_of(tmp_path)
+    # Step 6 alone was spoiled: the critic's update and, since 6 is even, the generator's.
+    assert [row["skipped_steps"] for row in rows] == ["0", "2"]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert all(torch.isfinite(weight).all() for weight in weights_of(model).values())
+
+
+def test_too_many_non_finite_steps_stop_the_run_and_keep_the_checkpoint(
+    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    config = tiny_config.model_copy(update={"images_on_device": "never", "max_skipped_steps": 2})
+    message = r"3 updates up to iteration 6 had a non-finite .* more than `max_skipped_steps` \(2\).*learning_rate"
+    with pytest.raises(NonFiniteLossError, match=message):
+        train(blobs, config, output=tmp_path, on_iteration=poisoned_from(4, blobs))
+    state = checkpoint_of(tmp_path)["trainer"]
+    assert state["iteration"] == 4
+    assert all(torch.isfinite(weight).all() for weight in state["translator"].values())
+    assert FixedPointGAN.load(tmp_path).metadata["training"]["iteration"] == 4
+
+
+def test_resuming_gives_the_run_that_was_never_stopped(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    scores = {4: 0.9, 8: 0.6}
+
+    def validate(model: FixedPointGAN) -> Mapping[str, float]:
+        return {"auc": scores[len(rows_of(tmp_path / run)) * 2 + 2]}
+
+    def crash(iteration: int) -> None:
+        if iteration == 7:
+            raise OSError("the machine is gone")
+
+    run = "whole"
+    train(blobs, tiny_config, output=tmp_path / run, validate=validate)
+    run = "parts"
+    with pytest.raises(OSError, match="gone"):
+        train(blobs, tiny_config, output=tmp_path / run, validate=validate, on_iteration=crash)
+    assert checkpoint_of(tmp_path / run)["trainer"]["iteration"] == 4
+    assert len(rows_of(tmp_path / run)) == 3  # one of them newer than the checkpoint
+    train(blobs, tiny_config, output=tmp_path / run, validate=validate, resume=True)
+    assert_same_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_signal_lets_the_step_end_and_saves_it(
+    number: signal.Signals, at: int, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    def send(iteration: int) -> None:
+        if iteration == at:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(TrainingStopped, match=f"stopped after iteration {at} of 8"):
+        train(blobs, tiny_config, output=tmp_path / "parts", on_iteration=send)
+    assert signal.getsignal(number) is before
+    assert checkpoint_of(tmp_path / "parts")["trainer"]["iteration"] == at
+    train(blobs, tiny_config, output=tmp_path / "parts", resume=True)
+    train(blobs, tiny_config, output=tmp_path / "whole")
+    assert_same_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_second_signal_does_not_wait(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    def send_twice(iteration: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(blobs, tiny_config, output=tmp_path, on_iteration=send_twice)
+    assert not isinstance(caught.value, TrainingStopped)
+
+
+def test_checkpoints_are_written_between_milestones_when_time_has_passed(
+    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    seen = []
+
+    def look(iteration: int) -> None:
+        if (tmp_path / "last.ckpt").exists():
+            seen.append(checkpoint_of(tmp_path)["trainer"]["iteration"])
+
+    config = tiny_config.model_copy(update={"checkpoint_minutes": 1e-9})
+    train(blobs, config, output=tmp_path, on_iteration=look)
+    # At once after 1, 3, 5, 7; rows end with 2 and 6; 4 and 8 are milestones.
+    assert seen == [1, 1, 3, 4, 5, 5, 7, 8]
+
+
+def test_a_run_stopped_between_rows_resumes_to_the_same_history(
+    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    def crash(iteration: int) -> None:
+        if iteration == 6:
+            raise OSError("the machine is gone")
+
+    config = tiny_config.model_copy(update={"checkpoint_minutes": 1e-9, "log_every": 4, "validate_every": 8})
+    train(blobs, config, output=tmp_path / "whole")
+    with pytest.raises(OSError, match="gone"):
+        train(blobs, config, output=tmp_path / "parts", on_iteration=crash)
+    train(blobs, config, output=tmp_path / "parts", resume=True)
+    assert_same_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_resuming_a_finished_run_changes_nothing(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    model = train(blobs, tiny_config, output=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    again = train(blobs, tiny_config, output=tmp_path, resume=True)
+    assert_same_values(weights_of(model), weights_of(again))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_half_written_row_is_forgotten(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    def crash(iteration: int) -> None:
         if iteration == 5:
-            blobs.images[:] = np.nan
+            raise OSError("the machine is gone")
 
-    with pytest.raises(NonFiniteLossError, match=r"became non-finite before iteration 6.*learning_rate"):
-        train(blobs, tiny_config, output=tmp_path, on_iteration=poison)
-    assert load_checkpoint(tmp_path / "last.ckpt")["iteration"] == 4
+    train(blobs, tiny_config, output=tmp_path / "whole")
+    with pytest.raises(OSError, match="gone"):
+        train(blobs, tiny_config, output=tmp_path / "parts", on_iteration=crash)
+    with (tmp_path / "parts" / "history.csv").open("a") as file:
+        file.write("6,0.00")
+    train(blobs, tiny_config, output=tmp_path / "parts", resume=True)
+    assert_same_runs(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("damage", ["cut", "foreign"])
-def test_a_damaged_checkpoint_is_refused_by_name(
-    damage: str, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+def open_file(name: str, run: Path, dataset: Any, config: TrainingConfig) -> None:
+    """Use a file of a run as a user would."""
+    if name == "last.ckpt":
+        train(dataset, config, output=run, resume=True)
+    else:
+        FixedPointGAN.load(run)
+
+
+class Hostile:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch '{self.proof}'",)
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "model.safetensors"])
+@pytest.mark.parametrize("by_torch", [True, False])
+def test_a_hostile_file_executes_nothing(
+    name: str, by_torch: bool, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    run, proof = tmp_path / "run", tmp_path / "executed"
+    train(blobs, tiny_config, output=run)
+    content = {"format": 2, "trainer": Hostile(proof)}
+    if by_torch:
+        torch.save(content, run / name)
+    else:
+        (run / name).write_bytes(pickle.dumps(content))
+    with pytest.raises(ModelError, match=name.replace(".", r"\.") + r": is damaged or not a"):
+        open_file(name, run, blobs, tiny_config)
+    assert not proof.exists()
+    pickle.loads(pickle.dumps(Hostile(proof)))  # as an unsafe loader would have
+    assert proof.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "empty", "flipped"])
+@pytest.mark.parametrize("name", ["last.ckpt", "model.safetensors"])
+def test_a_damaged_file_is_refused_by_name(
+    name: str, damage: str, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
     train(blobs, tiny_config, output=tmp_path)
-    path = tmp_path / "last.ckpt"
-    path.write_bytes(path.read_bytes()[:500] if damage == "cut" else b"\x80\x04not a checkpoint")
-    with pytest.raises(ModelError, match=r"last\.ckpt: is damaged"):
+    path = tmp_path / name
+    content = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut": content[: len(content) // 2],
+            "foreign": b"\x80\x04not a checkpoint",
+            "empty": b"",
+            "flipped": bytes(255 - byte for byte in content[:200]) + content[200:],
+        }[damage]
+    )
+    with pytest.raises(ModelError, match=name.replace(".", r"\.") + ": is damaged"):
+        open_file(name, tmp_path, blobs, tiny_config)
+
+
+@pytest.mark.parametrize(("version", "words"), [(99, "a newer version .* update it"), (1, "an older version")])
+def test_files_of_other_formats_say_so(
+    version: int, words: str, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    train(blobs, tiny_config, output=tmp_path)
+    torch.save(checkpoint_of(tmp_path) | {"format": version}, tmp_path / "last.ckpt")
+    with pytest.raises(ModelError, match=rf"last\.ckpt: was written by {words}"):
         train(blobs, tiny_config, output=tmp_path, resume=True)
 
 
-def test_attributes_and_rectangles_train(tiny_config: TrainingConfig, tmp_path: Path) -> None:
-    config = TrainingConfig(
-        **{
-            **tiny_config.model_dump(),
-            "domains": {"names": ("edema", "enhancing"), "exclusive": False},
-            "iterations": 2,
-        }
-    )
+def test_a_model_of_a_newer_format_says_so(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"fpgan": '{"format": 99}'})
+    with pytest.raises(ModelError, match=r"model\.safetensors: was written by a newer version .* update it"):
+        FixedPointGAN.load(tmp_path)
+
+
+def test_resuming_with_other_settings_names_the_setting(
+    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    train(blobs, tiny_config, output=tmp_path)
+    other = tiny_config.model_copy(update={"learning_rate": 5e-4})
+    with pytest.raises(ModelError, match=r"belongs to a run with `learning_rate` 0\.001, not 0\.0005"):
+        train(blobs, other, output=tmp_path, resume=True)
+    free = tiny_config.model_copy(update={"checkpoint_minutes": 3.0, "images_on_device": "never"})
+    train(blobs, free, output=tmp_path, resume=True)
+
+
+def test_resuming_with_images_of_another_shape_is_refused(
+    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    train(blobs, tiny_config, output=tmp_path)
+    blobs.images = np.repeat(blobs.images, 2, axis=1)
+    with pytest.raises(ModelError, match="does not fit these images"):
+        train(blobs, tiny_config, output=tmp_path, resume=True)
+
+
+def test_attributes_rectangles_and_many_channels_train(tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    domains = {"names": ("edema", "enhancing"), "exclusive": False}
+    config = TrainingConfig(**{**tiny_config.model_dump(), "domains": domains, "iterations": 2})
     random = np.random.default_rng(0)
-    items = [(random.random((2, 34, 41), np.float32), np.float32([i % 2, i // 2 % 2])) for i in range(8)]
+    items = [(random.random((5, 34, 41), np.float32), np.float32([i % 2, i // 2 % 2])) for i in range(8)]
     model = train(items, config, output=tmp_path)
-    assert model.translate(np.stack([image for image, _ in items]), "healthy").shape == (8, 2, 34, 41)
+    assert model.translate(np.stack([image for image, _ in items]), "healthy").shape == (8, 5, 34, 41)
+
+
+def test_more_than_two_exclusive_domains_train(tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    domains = {"names": ("healthy", "tumor", "stroke")}
+    config = TrainingConfig(**{**tiny_config.model_dump(), "domains": domains, "batch_size": 6})
+    random = np.random.default_rng(0)
+    items = [(random.random((1, 32, 32), np.float32), np.eye(3, dtype=np.float32)[i % 3]) for i in range(9)]
+    model = train(items, config, output=tmp_path)
+    images = np.stack([image for image, _ in items])
+    results = [model.translate(images, name) for name in ("healthy", "tumor", "stroke")]
+    assert not np.allclose(results[0], results[1])
+    assert not np.allclose(results[1], results[2])

@@ -89,12 +89,20 @@ def test_dataset_items_are_images_and_their_domains(cohort_folder: Path) -> None
         assert dataset.domains.shape == (len(dataset), 2)
         for index, row in enumerate(dataset.rows.itertuples()):
             image, label = dataset[index]
-            assert image.dtype == np.float32
+            assert image.dtype == np.float16
             np.testing.assert_array_equal(image, cohort.images(row.patient)[row.row])
+            assert dataset.patients[index] == row.patient
             assert label.dtype == np.float32
             assert label.tolist() == ([1, 0] if row.lesion_area_px == 0 else [0, 1])
             assert row.split == split
     assert total == len(cohort.slices) - 1
+
+
+def test_an_item_may_be_changed_without_changing_the_cohort(cohort_folder: Path) -> None:
+    dataset = CohortDataset(open_cohort(cohort_folder), "train")
+    before = dataset[0][0].copy()
+    dataset[0][0][:] = 0
+    np.testing.assert_array_equal(dataset[0][0], before)
 
 
 def test_a_slice_with_a_small_lesion_belongs_to_neither_domain(cohort_folder: Path) -> None:
@@ -124,6 +132,7 @@ def test_an_empty_split_is_an_empty_dataset(
     dataset = CohortDataset(cohort, "validation")
     assert len(dataset) == 0
     assert dataset.domains.shape == (0, 2)
+    assert dataset.patients.shape == (0,)
 
 
 def test_an_unfinished_cohort_says_how_to_finish_it(cohort_folder: Path, settings: CohortSettings) -> None:

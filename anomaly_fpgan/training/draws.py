@@ -1,0 +1,120 @@
+"""The random choices of a step: all of them follow from the seed and the step's number alone.
+
+Nothing is remembered between steps, so a resumed run draws what the uninterrupted one would have drawn. A step is drawn
+for the whole batch, whoever computes it: several processes take parts of the same draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anomaly_fpgan.domains import DomainScheme
+from anomaly_fpgan.training.augmentation import draw_affine
+from anomaly_fpgan.training.config import Augmentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What was drawn for B images, on the CPU."""
+
+    items: np.ndarray
+    """(B,) indices of dataset items."""
+    c_x: Tensor
+    """(B, K) their domains."""
+    c_y: Tensor
+    """(B, K) target domains that differ from them."""
+    share: Tensor
+    """(B,) places on the lines of the gradient penalty, uniform in [0, 1)."""
+    pick_same: Tensor
+    """(B,) 1 where that line leads to the same-domain fake, 0 where it leads to the other."""
+    flip: Tensor
+    """(B,) 1 where the image is flipped left to right."""
+    affine: Tensor
+    """(B, 2, 3) where each pixel of the augmented image is read, in normalized coordinates."""
+
+    def part(self, rank: int, processes: int) -> Draw:
+        """The share of one process, of equal size for each."""
+        size = len(self.items) // processes
+        own = slice(rank * size, (rank + 1) * size)
+        return Draw(**{name: values[own] for name, values in vars(self).items()})
+
+
+class Draws:
+    """Draws steps from a dataset whose kinds of labels, and whose patients, are as frequent as any other.
+
+    Args:
+        labels: (N, K) of all items.
+        patients: (N,) whose image each item is; None where each image is a patient of its own.
+        domains: what targets are drawn from.
+        batch_size: images a step.
+        augmentation: how images are varied.
+        image_size: (H, W)
+        seed: decides everything.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        patients: np.ndarray | None,
+        *,
+        domains: DomainScheme,
+        batch_size: int,
+        augmentation: Augmentation,
+        image_size: tuple[int, int],
+        seed: int,
+    ) -> None:
+        self.labels = torch.as_tensor(labels, dtype=torch.float32)
+        self.domains = domains
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.image_size = image_size
+        self.seed = seed
+        self._members = _members(labels, np.arange(len(labels)) if patients is None else patients)
+
+    def __call__(self, step: int) -> Draw:
+        """Draw a step, counted from 0."""
+        random = np.random.default_rng([self.seed, step])
+        (state,) = np.random.SeedSequence([self.seed, step, 1]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state))
+        items = self._draw_items(random)
+        c_x = self.labels[items]
+        return Draw(
+            items=items,
+            c_x=c_x,
+            c_y=self.domains.draw_target(c_x, generator),
+            share=torch.rand(self.batch_size, generator=generator),
+            pick_same=torch.randint(2, (self.batch_size,), generator=generator).float(),
+            flip=_flip(self.augmentation, self.batch_size, generator),
+            affine=draw_affine(self.augmentation, self.batch_size, self.image_size, generator),
+        )
+
+    def _draw_items(self, random: np.random.Generator) -> np.ndarray:
+        # Kinds take turns, so that a batch is balanced and not only balanced on average.
+        start = random.integers(len(self._members))
+        items = np.empty(self.batch_size, np.int64)
+        for position in range(self.batch_size):
+            patients = self._members[(start + position) % len(self._members)]
+            own = patients[random.integers(len(patients))]
+            items[position] = own[random.integers(len(own))]
+        return items
+
+
+def _members(labels: np.ndarray, patients: np.ndarray) -> list[list[np.ndarray]]:
+    """For each kind of label and each patient who has images of it: the indices of these."""
+    _, kinds = np.unique(labels, axis=0, return_inverse=True)
+    members = []
+    for kind in range(kinds.max() + 1):
+        own = np.flatnonzero(kinds.ravel() == kind)
+        order = own[np.argsort(patients[own], kind="stable")]
+        starts = np.flatnonzero(patients[order][1:] != patients[order][:-1]) + 1
+        members.append(np.split(order, starts))
+    return members
+
+
+def _flip(augmentation: Augmentation, count: int, generator: torch.Generator) -> Tensor:
+    # Drawn in any case, so that the other choices do not depend on this setting.
+    return torch.randint(2, (count,), generator=generator).float() * augmentation.horizontal_flip

@@ -1,0 +1,142 @@
+"""Training images by their index: held on the device where they fit, read from the dataset as needed where not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from anomaly_fpgan.device import free_memory
+from anomaly_fpgan.errors import TrainingError
+
+_SHARE_OF_FREE_MEMORY = {"cpu": 0.25, "cuda": 0.5}
+"""Of what is free before anything else is there, images may take this."""
+
+
+class ImageDataset(Protocol):
+    """A map-style dataset: item `n` is an image (C, H, W) in [0, 1] and its label (K,), arrays or tensors.
+
+    A dataset may have an attribute `domains`, the labels of all items (N, K); without it every item is read once for
+    its label. It may have an attribute `patients` (N,), whose image each item is, so that patients with many images are
+    drawn no more often than others.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Any, Any]: ...
+
+
+def dataset_labels(dataset: ImageDataset) -> np.ndarray:
+    """Labels (N, K) of all items.
+
+    Raises:
+        TrainingError: when the dataset is empty.
+    """
+    if len(dataset) == 0:
+        raise TrainingError("there is no labeled training image")
+    labels = getattr(dataset, "domains", None)
+    if labels is None:
+        labels = [np.asarray(dataset[index][1]) for index in range(len(dataset))]
+    return np.asarray(labels)
+
+
+def read_image(dataset: ImageDataset, index: int) -> Tensor:
+    """One image (C, H, W) of floats.
+
+    Raises:
+        TrainingError: when it is not that.
+    """
+    image = torch.as_tensor(np.asarray(dataset[index][0]))
+    if image.ndim != 3 or not image.is_floating_point():
+        kind = f"shape {tuple(image.shape)} of {str(image.dtype).removeprefix('torch.')}"
+        raise TrainingError(f"training image {index} must be (C, H, W) of floats in [0, 1], got {kind}")
+    return image
+
+
+class ResidentImages:
+    """All images of a dataset in the memory of a device, in the precision in which the dataset gives them."""
+
+    def __init__(self, dataset: ImageDataset, device: torch.device) -> None:
+        first = read_image(dataset, 0)
+        self.images = torch.empty((len(dataset), *first.shape), dtype=first.dtype, device=device)
+        for index in range(len(dataset)):
+            image = read_image(dataset, index)
+            if image.shape != first.shape:
+                raise TrainingError(
+                    f"training image {index} has the shape {tuple(image.shape)}, the first has {tuple(first.shape)}"
+                )
+            self.images[index] = image
+
+    def batches(self, items: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        """Yield the images (B, C, H, W) of each array of indices (B,)."""
+        for indices in items:
+            yield self.images[_on(self.images.device, torch.from_numpy(indices))]
+
+
+class LoadedImages:
+    """Images read from the dataset when their step comes, ahead of it where there are worker processes."""
+
+    def __init__(self, dataset: ImageDataset, device: torch.device, *, workers: int) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.workers = workers
+
+    def batches(self, items: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        """Yield the images (B, C, H, W) of each array of indices (B,)."""
+        loader: DataLoader[Any] = DataLoader(
+            _ImagesOf(self.dataset),
+            batch_sampler=_Lists(items),
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for images in loader:
+            yield images.to(self.device, non_blocking=True)
+
+
+def open_images(
+    dataset: ImageDataset,
+    device: torch.device,
+    *,
+    on_device: Literal["auto", "always", "never"],
+    workers: int,
+    processes_here: int = 1,
+) -> ResidentImages | LoadedImages:
+    """The images of a dataset, on `device` where asked for or where they fit beside what training itself needs."""
+    first = read_image(dataset, 0)
+    needed = len(dataset) * first.numel() * first.element_size() * processes_here
+    fit = needed <= _SHARE_OF_FREE_MEMORY[device.type] * free_memory(device)
+    if on_device == "always" or (on_device == "auto" and fit):
+        return ResidentImages(dataset, device)
+    return LoadedImages(dataset, device, workers=workers)
+
+
+class _ImagesOf(Dataset[Tensor]):
+    """A dataset of images alone, for a `DataLoader`."""
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return read_image(self.dataset, index)
+
+
+class _Lists:
+    """A `DataLoader` wants lists, and an object it can begin to iterate over itself."""
+
+    def __init__(self, items: Iterable[np.ndarray]) -> None:
+        self.items = items
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (indices.tolist() for indices in self.items)
+
+
+def _on(device: torch.device, tensor: Tensor) -> Tensor:
+    """Copy to a GPU without waiting for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
