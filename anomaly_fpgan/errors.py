@@ -34,6 +34,10 @@ class MemoryLimitError(RuntimeError):
     """A training that needs more memory than there is."""
 
 
+class TrackingWarning(UserWarning):
+    """A log outside the run's folder that missed something; the training goes on."""
+
+
 class TrainingStopped(KeyboardInterrupt):
     """A training that was asked to stop, by Ctrl-C or a scheduler's signal, and has saved where it was."""
 

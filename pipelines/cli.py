@@ -17,6 +17,7 @@ from anomaly_fpgan.errors import (
     MemoryLimitError,
     ModelError,
     NonFiniteLossError,
+    TrackingWarning,
     TrainingError,
     TrainingStopped,
 )
@@ -51,7 +52,7 @@ class Commands(TyperGroup):
         try:
             with warnings.catch_warnings():
                 if not ctx.obj:
-                    _show_only_undefined_metrics()
+                    _show_only_warnings_for_users()
                 return super().invoke(ctx)
         except BrokenPipeError:  # whoever read the output, `head` for example, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -225,8 +226,8 @@ def doctor(
         show(findings)
 
 
-def _show_only_undefined_metrics() -> None:
-    """One plain line for a metric that is undefined; warnings meant for programmers need `--debug`."""
+def _show_only_warnings_for_users() -> None:
+    """One plain line for an undefined metric or a failing log; warnings meant for programmers need `--debug`."""
     said: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
@@ -235,7 +236,8 @@ def _show_only_undefined_metrics() -> None:
         said.add(str(message))
 
     warnings.simplefilter("ignore")
-    warnings.simplefilter("always", UndefinedMetricWarning)
+    for kind in (TrackingWarning, UndefinedMetricWarning):
+        warnings.simplefilter("always", kind)
     warnings.showwarning = show
 
 

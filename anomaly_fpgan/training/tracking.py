@@ -12,7 +12,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from anomaly_fpgan.errors import TrainingError
+from anomaly_fpgan.errors import TrackingWarning, TrainingError
 from anomaly_fpgan.training.config import TrainingConfig
 
 MLFLOW_EXPERIMENT = "fpgan"
@@ -66,10 +66,12 @@ def _mlflow_handler(address: str, config: TrainingConfig, output: Path, trainer:
 
     class Handler(MLFlowHandler):
         def iteration_completed(self, engine: Engine) -> None:
-            try:
+            with _warn_of_failure(address):
                 super().iteration_completed(engine)
-            except Exception as error:  # a training is worth more than its log
-                warnings.warn(f"`mlflow` {address!r} missed a row: {_first_line(error)}", stacklevel=2)
+
+        def close(self) -> None:
+            with _warn_of_failure(address):
+                super().close()
 
     try:
         handler = Handler(
@@ -87,6 +89,15 @@ def _mlflow_handler(address: str, config: TrainingConfig, output: Path, trainer:
     except Exception as error:  # MLflow's own, or one of what lies behind it: network, database, ...
         raise TrainingError(f"`mlflow` is {address!r}, which cannot be used: {_first_line(error)}") from error
     return handler
+
+
+@contextmanager
+def _warn_of_failure(address: str) -> Iterator[None]:
+    """A training is worth more than its log."""
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(f"`mlflow` {address!r} missed something: {_first_line(error)}", TrackingWarning, stacklevel=2)
 
 
 def _run_name(output: Path, first_iteration: int) -> str:

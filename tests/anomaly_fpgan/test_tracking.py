@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ignite.engine import Engine, Events
 
-from anomaly_fpgan.errors import TrainingError, TrainingStopped
+from anomaly_fpgan.errors import TrackingWarning, TrainingError, TrainingStopped
 from anomaly_fpgan.training.config import LossWeights, TrainingConfig
 from anomaly_fpgan.training.tracking import tracking
 
@@ -149,7 +149,7 @@ def test_a_training_outlives_mlflow(config: TrainingConfig, tmp_path: Path, mlfl
         if engine.state.iteration == 5:
             MlflowClient(mlflow_folder).delete_run(mlflow_runs(mlflow_folder)[0].info.run_id)
 
-    with pytest.warns(UserWarning, match="missed a row"):
+    with pytest.warns(TrackingWarning, match="missed something"):
         train(config.model_copy(update={"mlflow": mlflow_folder}), tmp_path, after=delete_run)
     assert [event.step for event in read_events(tmp_path).Scalars("cycle")] == [2, 4, 6, 8]
 
