@@ -1,7 +1,8 @@
 """Fixed-Point GAN training written straight from the formulas, as slow and obvious as it can be.
 
 Float32, one translation a pass, the critic's weights not frozen while the generator learns, one fake after the other,
-PyTorch's Adam as it comes. What the engine is timed against, and what its numbers must agree with.
+PyTorch's instance normalization and Adam as they come. What the engine is timed against, and what its numbers must
+agree with.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from anomaly_fpgan.training.batches import Batch
@@ -28,6 +29,7 @@ class PlainTraining:
     def __init__(self, trainer: FixedPointTrainer, *, penalty_on_both: bool = False) -> None:
         self.config: TrainingConfig = trainer.config
         self.translator = copy.deepcopy(trainer.translator)
+        _use_instance_norm(self.translator)
         self.critic = copy.deepcopy(trainer.critic)
         self.penalty_on_both = penalty_on_both
         self.adam = {
@@ -90,3 +92,15 @@ class PlainTraining:
         if self.config.domains.exclusive:
             return functional.cross_entropy(logits, label.argmax(1))
         return functional.binary_cross_entropy_with_logits(logits, label, reduction="none").sum(1).mean()
+
+
+def _use_instance_norm(network: nn.Module) -> None:
+    """Say instance normalization as such, not as group normalization with a group for each channel."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.GroupNorm):
+            assert child.num_groups == child.num_channels
+            norm = nn.InstanceNorm2d(child.num_channels, eps=child.eps, affine=True)
+            norm.weight, norm.bias = child.weight, child.bias
+            setattr(network, name, norm)
+        else:
+            _use_instance_norm(child)

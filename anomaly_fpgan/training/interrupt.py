@@ -14,9 +14,14 @@ class StopRequest:
     """While entered, the first SIGINT or SIGTERM sets `requested`; a second one acts as it would without this.
 
     Outside the main thread, where Python lets nobody listen to signals, it does nothing.
+
+    Args:
+        heeds_second: false where one request may come as several signals: under `torchrun`, Ctrl-C reaches a process
+            from the terminal and once more from torchrun, which itself kills those that do not end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, heeds_second: bool = True) -> None:
+        self.heeds_second = heeds_second
         self.requested = False
         self._former: dict[signal.Signals, Any] = {}
 
@@ -30,7 +35,8 @@ class StopRequest:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
+        if self.heeds_second:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._former.items():

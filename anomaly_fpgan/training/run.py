@@ -59,7 +59,7 @@ def train(
         The model that was kept.
 
     Raises:
-        TrainingError: when a domain has no image, or images differ in shape.
+        TrainingError: when a domain has no image, images differ in shape, or `output` holds another training.
         NonFiniteLossError: when too many losses became NaN or infinite.
         MemoryLimitError: when the device has not enough memory; it says which batch size fits.
         ModelError: when there is nothing to resume, or the checkpoint belongs to other settings.
@@ -68,7 +68,9 @@ def train(
     output = Path(output)
     check_labels(dataset, config.domains)
     device = choose_device(config.device)
-    with joined(device) as processes, StopRequest() as stop:
+    if not resume and (output / CHECKPOINT_FILE).exists():
+        raise TrainingError(f"{output}: holds a training; give `resume=True` to go on with it, or another folder")
+    with joined(device) as processes, StopRequest(heeds_second=processes.count == 1) as stop:
         check_batch_size(config, processes)
         state = load_checkpoint(output / CHECKPOINT_FILE, config) if resume else None
         output.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from anomaly_fpgan.errors import ModelError, NonFiniteLossError, TrainingError, TrainingStopped
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.config import TrainingConfig
+from anomaly_fpgan.training.interrupt import StopRequest
 from anomaly_fpgan.training.run import train
 from tests.anomaly_fpgan.test_steps import make_trainer
 
@@ -238,6 +239,21 @@ def test_a_second_signal_does_not_wait(blobs: Any, tiny_config: TrainingConfig, 
     with pytest.raises(KeyboardInterrupt) as caught:
         train(blobs, tiny_config, output=tmp_path, on_iteration=send_twice)
     assert not isinstance(caught.value, TrainingStopped)
+
+
+def test_several_processes_take_a_repeated_signal_for_one() -> None:
+    with StopRequest(heeds_second=False) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+
+
+def test_a_training_is_not_written_over_another(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    train(blobs, tiny_config, output=tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with pytest.raises(TrainingError, match="holds a training; give `resume=True` to go on with it"):
+        train(blobs, tiny_config, output=tmp_path)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
 def test_checkpoints_are_written_between_milestones_when_time_has_passed(
