@@ -2,8 +2,8 @@
 
 Both compute the same losses from the same draws, drawing and augmenting included. They run alternately in one process,
 so that a noisy machine slows both alike; the ratio of their medians is the result, absolute times are for orientation.
-Peak memory is that of a process, or of a GPU, which runs one of them alone. At the end, both take 20 steps from the same
-weights, in float32 and in float64, and the largest relative difference between their losses and weights is printed.
+Peak memory is that of a process, or of a GPU, which runs one of them alone. At the end, both take 20 steps from the
+same weights, in float32 and in float64, and the largest relative differences of losses and weights are printed.
 """
 
 from __future__ import annotations

@@ -260,15 +260,20 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _complain(text: str) -> None:
-    """The closing line of a command that failed; of several processes that `torchrun` started, only one says it."""
-    if os.environ.get("RANK", "0") == "0":
+    """The closing line of a command that failed."""
+    if _speaks():
         typer.echo(f"fpgan: {one_line(text)}", err=True)
 
 
 def _screen(quiet: bool) -> Screen:
     from pipelines.screen import Screen
 
-    return Screen(quiet=quiet)
+    return Screen(quiet=quiet, mute=not _speaks())
+
+
+def _speaks() -> bool:
+    """Whether this is the only process, or the first of those that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _print_metrics(metrics: dict[str, Any], screen: Screen) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from data_prep.errors import one_line
 
@@ -53,15 +54,24 @@ class Screen:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[state]}", markup=False),
         )
-        with Progress(*columns, console=self.console, disable=self.quiet) as progress:
+        with _ProgressWithState(*columns, console=self.console, disable=self.quiet) as progress:
             task = progress.add_task(what, total=total, state="")
             yield lambda done, state: progress.update(task, completed=done, state=one_line(state))
 
     def finish(self, output: Path) -> None:
         """The closing line of a command."""
         self.say(f"Done in {duration(time.monotonic() - self._started)}. Output: {output}")
+
+
+class _ProgressWithState(Progress):
+    """A bar, and below it, where it has room, the state of the work."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields["state"]:
+                yield Text(f"  {task.fields['state']}", no_wrap=True, overflow="ellipsis")
 
 
 def duration(seconds: float) -> str:

@@ -32,7 +32,7 @@ from data_prep.errors import DataError
 from pipelines.config import RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
 from pipelines.output import Existing, claim_output
-from pipelines.screen import Screen, duration
+from pipelines.screen import Screen, counted, duration
 from pipelines.validation import validation_on
 
 CONFIG_FILE = "config.yaml"
@@ -47,7 +47,7 @@ def train(
         cohort_path: what `prepare` wrote.
         output: folder of the run.
         config: the settings; a resumed run keeps its own instead.
-        screen: where progress is shown.
+        screen: where progress is shown; of several processes, only one should have one that is not mute.
         existing: what to do when `output` holds something.
 
     Raises:
@@ -67,13 +67,11 @@ def train(
     device = choose_device(settings.device)
     with joined(device) as processes:
         check_batch_size(settings, processes)
-        if not processes.is_first:
-            screen = Screen(mute=True)
         validation = validation_on(cohort, config.validation, screen)
         _claim(cohort, output, config, existing, processes)
         screen.say(
-            f"  {len(dataset)} training slices of {len(set(dataset.patients))} patients, {settings.iterations} "
-            f"iterations of {settings.batch_size} images, {_where(device, processes)}"
+            f"  {len(dataset)} training slices of {counted(len(set(dataset.patients)), 'patient')}, "
+            f"{settings.iterations} iterations of {settings.batch_size} images, {_where(device, processes)}"
         )
         with screen.progress("Training", settings.iterations) as show:
             display = _Display(screen)
@@ -167,7 +165,11 @@ def _claim(cohort: Cohort, output: Path, config: RunConfig, existing: Existing, 
 
 
 def _where(device: torch.device, processes: Processes) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
+    )
     return name if processes.count == 1 else f"{processes.count} processes, each on {name}"
 
 
