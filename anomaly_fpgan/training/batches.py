@@ -13,7 +13,7 @@ from torch import Tensor
 from anomaly_fpgan.training.augmentation import augment, moves_pixels
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.draws import Draw, Draws
-from anomaly_fpgan.training.images import ImageDataset, dataset_labels, open_images, read_image
+from anomaly_fpgan.training.images import ImageDataset, dataset_labels, open_images, read_image, to_device
 from anomaly_fpgan.training.processes import Processes
 from anomaly_fpgan.translate import to_network_range
 
@@ -70,11 +70,7 @@ class Batches:
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.starting_at(self.first)
-
-    def starting_at(self, step: int) -> Iterator[Batch]:
-        """Batches from that step on."""
-        own = (self.draws(step).part(self._processes.rank, self._processes.count) for step in count(step))
+        own = (self.draws(step).part(self._processes.rank, self._processes.count) for step in count(self.first))
         draws, same_draws = tee(own)  # a loader with workers reads some steps ahead
         for draw, images in zip(draws, self._images.batches(draw.items for draw in same_draws), strict=False):
             yield self._finish(draw, images)
@@ -99,9 +95,7 @@ class Batches:
     def _to_device(self, draw: Draw) -> dict[str, Tensor]:
         """All numbers of a draw in one copy: each copy to a GPU has a price of its own, however small it is."""
         parts = {name: value.flatten(1) if value.ndim > 1 else value[:, None] for name, value in _tensors(draw).items()}
-        joined = torch.cat(list(parts.values()), 1)
-        if self.device.type == "cuda":
-            joined = joined.pin_memory().to(self.device, non_blocking=True)
+        joined = to_device(torch.cat(list(parts.values()), 1), self.device)
         widths = [part.shape[1] for part in parts.values()]
         return dict(zip(parts, joined.split(widths, 1), strict=True))
 

@@ -68,8 +68,8 @@ class TrainingConfig(_Settings):
     """Share of the iterations after which the learning rate falls linearly towards 0."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the generator's averaged weights; reached gradually, so that early weights are forgotten."""
-    max_gradient_norm: float = Field(default=1000.0, gt=0)
-    """A longer gradient of a network is shortened to this."""
+    max_gradient_norm: float = Field(default=10_000.0, gt=0)
+    """A longer gradient of a network is shortened to this; up to some thousands are usual."""
     max_skipped_steps: int = Field(default=20, ge=0)
     """Updates left out for a non-finite loss or gradient; more of them between two milestones stop the run."""
     validate_every: int = Field(default=1000, ge=1)

@@ -45,7 +45,7 @@ def dataset_labels(dataset: ImageDataset) -> np.ndarray:
 
 
 def read_image(dataset: ImageDataset, index: int) -> Tensor:
-    """One image (C, H, W) of floats.
+    """One image (C, H, W) of floats in [0, 1].
 
     Raises:
         TrainingError: when it is not that.
@@ -54,6 +54,9 @@ def read_image(dataset: ImageDataset, index: int) -> Tensor:
     if image.ndim != 3 or not image.is_floating_point():
         kind = f"shape {tuple(image.shape)} of {str(image.dtype).removeprefix('torch.')}"
         raise TrainingError(f"training image {index} must be (C, H, W) of floats in [0, 1], got {kind}")
+    low, high = image.aminmax()
+    if not (low >= 0 and high <= 1):  # true of NaN, too
+        raise TrainingError(f"training image {index} must lie in [0, 1], got values from {low:.4g} to {high:.4g}")
     return image
 
 
@@ -74,7 +77,7 @@ class ResidentImages:
     def batches(self, items: Iterable[np.ndarray]) -> Iterator[Tensor]:
         """Yield the images (B, C, H, W) of each array of indices (B,)."""
         for indices in items:
-            yield self.images[_on(self.images.device, torch.from_numpy(indices))]
+            yield self.images[to_device(torch.from_numpy(indices), self.images.device)]
 
 
 class LoadedImages:
@@ -114,6 +117,11 @@ def open_images(
     return LoadedImages(dataset, device, workers=workers)
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy from the CPU without waiting for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
 class _ImagesOf(Dataset[Tensor]):
     """A dataset of images alone, for a `DataLoader`."""
 
@@ -135,8 +143,3 @@ class _Lists:
 
     def __iter__(self) -> Iterator[list[int]]:
         return (indices.tolist() for indices in self.items)
-
-
-def _on(device: torch.device, tensor: Tensor) -> Tensor:
-    """Copy to a GPU without waiting for it."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -79,15 +79,15 @@ def gradient_penalty(
 
 def domain_real(logits_x: Tensor, c_x: Tensor, *, exclusive: bool) -> Tensor:
     """−log D(c_x | x)."""
-    surprise = _surprise_of_one_domain if exclusive else _surprise_of_attributes
-    return _mean(surprise(logits, label) for logits, label in zip(logits_x, c_x, strict=True))
+    negative_log = _negative_log_softmax if exclusive else _negative_log_sigmoids
+    return _mean(negative_log(logits, label) for logits, label in zip(logits_x, c_x, strict=True))
 
 
 def domain_fake(logits_same: Tensor, c_x: Tensor, logits_cross: Tensor, c_y: Tensor, *, exclusive: bool) -> Tensor:
     """−log D(c_x | x′) − log D(c_y | y′)."""
-    surprise = _surprise_of_one_domain if exclusive else _surprise_of_attributes
+    negative_log = _negative_log_softmax if exclusive else _negative_log_sigmoids
     return _mean(
-        surprise(same, own) + surprise(cross, target)
+        negative_log(same, own) + negative_log(cross, target)
         for same, own, cross, target in zip(logits_same, c_x, logits_cross, c_y, strict=True)
     )
 
@@ -111,36 +111,36 @@ def second_fixed_point(x_same: Tensor, x_same_again: Tensor) -> Tensor:
 
 def critic_loss(generator: Generator, critic: Critic, batch: Batch, weights: Weights, *, exclusive: bool) -> Tensor:
     """L_D: what the critic descends; each image passes through the networks alone, and the fakes are given."""
-    total = []
+    values = []
     for row in _rows(batch):
         with torch.no_grad():
             x_same, x_cross = generator(row.x, row.c_x), generator(row.x, row.c_y)
         scores_x, logits_x = critic(row.x)
         scores_same, scores_cross = critic(x_same)[0], critic(x_cross)[0]
         penalty = gradient_penalty(lambda image: critic(image)[0], row.x, x_same, x_cross, row.share, row.pick_same)
-        total.append(
+        values.append(
             -adversarial(scores_x, scores_same, scores_cross)
             + weights.gradient_penalty * penalty
             + weights.domain * domain_real(logits_x, row.c_x, exclusive=exclusive)
         )
-    return _mean(total)
+    return _mean(values)
 
 
 def generator_loss(generator: Generator, critic: Critic, batch: Batch, weights: Weights, *, exclusive: bool) -> Tensor:
     """L_G: what the generator descends; each image passes through the networks alone."""
-    total = []
+    values = []
     for row in _rows(batch):
         x_same, x_cross = generator(row.x, row.c_x), generator(row.x, row.c_y)
         back_from_same, back_from_cross = generator(x_same, row.c_x), generator(x_cross, row.c_x)
         (scores_same, logits_same), (scores_cross, logits_cross) = critic(x_same), critic(x_cross)
-        total.append(
+        values.append(
             adversarial_fake(scores_same, scores_cross)
             + weights.domain * domain_fake(logits_same, row.c_x, logits_cross, row.c_y, exclusive=exclusive)
             + weights.cycle * cycle(row.x, back_from_cross, back_from_same)
             + weights.identity * conditional_identity(row.x, x_same)
             + weights.second_fixed_point * second_fixed_point(x_same, back_from_same)
         )
-    return _mean(total)
+    return _mean(values)
 
 
 class TinyGenerator(nn.Module):
@@ -175,16 +175,16 @@ class TinyCritic(nn.Module):
         return self(x)[0]
 
 
-def _surprise_of_one_domain(logits: Tensor, label: Tensor) -> Tensor:
+def _negative_log_softmax(logits: Tensor, label: Tensor) -> Tensor:
     """−log softmax of the one domain that holds."""
     log_of_all = torch.log(_sum(torch.exp(logit) for logit in logits))
     return _sum(log_of_all - logit for logit, holds in zip(logits, label, strict=True) if holds)
 
 
-def _surprise_of_attributes(logits: Tensor, label: Tensor) -> Tensor:
+def _negative_log_sigmoids(logits: Tensor, label: Tensor) -> Tensor:
     """−log sigmoid of each attribute that holds, −log (1 − sigmoid) of each that does not."""
-    shares = [1 / (1 + torch.exp(-logit)) for logit in logits]
-    return _sum(-torch.log(share if holds else 1 - share) for share, holds in zip(shares, label, strict=True))
+    probabilities = [1 / (1 + torch.exp(-logit)) for logit in logits]
+    return _sum(-torch.log(p if holds else 1 - p) for p, holds in zip(probabilities, label, strict=True))
 
 
 def _l1(image: Tensor, other: Tensor) -> Tensor:
@@ -198,8 +198,8 @@ def _rows(batch: Batch) -> list[Batch]:
 
 
 def _mean(values: Iterable[Tensor]) -> Tensor:
-    values = list(values)
-    return _sum(values) / len(values)
+    taken = list(values)
+    return _sum(taken) / len(taken)
 
 
 def _sum(values: Iterable[Tensor]) -> Tensor:

@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("precision", "of_losses", "of_weights"),
     # Adam turns rounding of small gradients into whole steps, so float32 drifts apart; in float64 nothing else is left.
-    [(torch.float32, 1e-3, 0.05), (torch.float64, 1e-6, 1e-4)],
+    [(torch.float32, 1e-3, 0.2), (torch.float64, 1e-6, 1e-4)],
 )
 def test_engine_and_plain_training_agree(
     precision: torch.dtype, of_losses: float, of_weights: float, changes: dict[str, Any]

@@ -223,6 +223,16 @@ def test_images_of_different_shapes_are_named(tiny_config: TrainingConfig) -> No
         Batches(items, tiny_config, CPU, processes=Processes())
 
 
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "nan to nan"), (1.5, "0 to 1.5"), (-0.5, "-0.5 to 0")])
+def test_images_out_of_range_are_named(value: float, words: str, tiny_config: TrainingConfig) -> None:
+    items = [(np.zeros((1, 32, 32), np.float32), np.eye(2)[n % 2]) for n in range(4)]
+    items[2][0][0, 5, 5] = value
+    for wanted in ("always", "never"):
+        config = tiny_config.model_copy(update={"images_on_device": wanted})
+        with pytest.raises(TrainingError, match=rf"image 2 must lie in \[0, 1\], got values from {words}"):
+            list(zip(range(10), Batches(items, config, CPU, processes=Processes()), strict=False))
+
+
 @pytest.mark.parametrize("image", [np.zeros((32, 32), np.float32), np.zeros((1, 32, 32), np.uint8)])
 def test_images_of_a_wrong_kind_are_named(image: np.ndarray, tiny_config: TrainingConfig) -> None:
     items = [(image, np.eye(2)[0]), (image, np.eye(2)[1])]

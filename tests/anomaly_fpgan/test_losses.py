@@ -132,6 +132,13 @@ def test_a_critic_that_is_sure_and_wrong_costs_its_logits(exclusive: bool, expec
     assert losses.domain_real(logits, labels, exclusive=exclusive).item() == pytest.approx(expected)
 
 
+@over_domain_kinds
+def test_labels_may_be_whole_numbers(exclusive: bool) -> None:
+    logits, labels = torch.tensor([[0.5, -1.0], [2.0, 0.0]]), torch.tensor([[1, 0], [0, 1]])
+    value = losses.domain_real(logits, labels, exclusive=exclusive)
+    torch.testing.assert_close(value, losses.domain_real(logits, labels.float(), exclusive=exclusive))
+
+
 def test_domain_fake_asks_each_fake_for_its_own_target() -> None:
     logits = torch.tensor([[0.0, math.log(3)]])
     c_x, c_y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])

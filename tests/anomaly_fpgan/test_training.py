@@ -17,6 +17,7 @@ import torch
 from ignite.engine import Events
 from safetensors.torch import save_file
 
+from anomaly_fpgan import losses
 from anomaly_fpgan.errors import ModelError, NonFiniteLossError, TrainingError, TrainingStopped
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.config import TrainingConfig
@@ -156,21 +157,33 @@ def test_one_domain_only_is_refused(blobs: Any, tiny_config: TrainingConfig, tmp
         train(blobs, tiny_config, output=tmp_path)
 
 
-def poisoned_from(iteration: int, blobs: Any, *, until: int = 10**9) -> Any:
-    """Spoils the images seen after an iteration, and mends them after another."""
-    sound = blobs.images.copy()
+@pytest.fixture
+def spoil(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Gives a callback after which the losses of iterations `first` to `last` are not finite."""
+    spoiled = False
+    sound = losses.domain_real, losses.domain_fake
+    for loss in sound:
 
-    def poison(done: int) -> None:
-        blobs.images[:] = np.nan if iteration <= done < until else sound
+        def sometimes_nan(*arguments: Any, loss: Any = loss, **settings: Any) -> torch.Tensor:
+            return loss(*arguments, **settings) * (math.nan if spoiled else 1)
 
-    return poison
+        monkeypatch.setattr(losses, loss.__name__, sometimes_nan)
+
+    def spoil_from(first: int, last: int) -> Any:
+        def after(iteration: int) -> None:
+            nonlocal spoiled
+            spoiled = first <= iteration + 1 <= last
+
+        return after
+
+    return spoil_from
 
 
 def test_a_non_finite_step_is_left_out_counted_and_the_run_goes_on(
-    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+    spoil: Any, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
-    config = tiny_config.model_copy(update={"images_on_device": "never", "log_every": 4})
-    model = train(blobs, config, output=tmp_path, on_iteration=poisoned_from(5, blobs, until=6))
+    config = tiny_config.model_copy(update={"log_every": 4})
+    model = train(blobs, config, output=tmp_path, on_iteration=spoil(6, 6))
     rows = rows_of(tmp_path)
     # Step 6 alone was spoiled: the critic's update and, since 6 is even, the generator's.
     assert [row["skipped_steps"] for row in rows] == ["0", "2"]
@@ -179,12 +192,12 @@ def test_a_non_finite_step_is_left_out_counted_and_the_run_goes_on(
 
 
 def test_too_many_non_finite_steps_stop_the_run_and_keep_the_checkpoint(
-    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+    spoil: Any, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
-    config = tiny_config.model_copy(update={"images_on_device": "never", "max_skipped_steps": 2})
+    config = tiny_config.model_copy(update={"max_skipped_steps": 2})
     message = r"3 updates up to iteration 6 had a non-finite .* more than `max_skipped_steps` \(2\).*learning_rate"
     with pytest.raises(NonFiniteLossError, match=message):
-        train(blobs, config, output=tmp_path, on_iteration=poisoned_from(4, blobs))
+        train(blobs, config, output=tmp_path, on_iteration=spoil(5, 8))
     state = checkpoint_of(tmp_path)["trainer"]
     assert state["iteration"] == 4
     assert all(torch.isfinite(weight).all() for weight in state["translator"].values())
