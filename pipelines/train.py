@@ -111,10 +111,6 @@ class _Display:
             f"  will take about {duration(needs.seconds)} without validations, and {_gigabytes(needs.memory_bytes)} of "
             f"memory beside the images; {_gigabytes(needs.free_bytes)} are free"
         )
-        if needs.memory_bytes > needs.free_bytes:
-            remedy = f"--set training.batch_size={needs.fitting_batch_size}"
-            remedy = remedy if needs.fitting_batch_size else "smaller training.networks"
-            self.screen.warn(f"this may not fit into the memory; try {remedy}")
 
     def row(self, row: Mapping[str, float]) -> None:
         iteration = row["iteration"]

@@ -63,21 +63,25 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or on_cpu
 
 
-def memory_limit_error(trainer: FixedPointTrainer, processes: Processes, error: Exception) -> MemoryLimitError:
-    """What to tell a user whose training, of a certain batch size, ran out of memory."""
+def memory_limit_error(batch_size: int, fitting: int) -> MemoryLimitError:
+    """What to tell a user whose batch size does not fit, while `fitting` would; 0 if none does."""
+    problem = f"out of memory with `batch_size` {batch_size}"
+    if fitting < 1:
+        return MemoryLimitError(f"{problem}, and not one image fits; use smaller `networks` or smaller images")
+    return MemoryLimitError(f"{problem}; {fitting} would fit: --set training.batch_size={fitting}")
+
+
+def fitting_batch_size_after(error: Exception, trainer: FixedPointTrainer, processes: Processes) -> int:
+    """The largest batch size, below the one that failed with `error`, that would have fitted; 0 where none does."""
     traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
     trainer.forget_gradients()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    problem = f"out of memory with `batch_size` {trainer.config.batch_size}"
     try:
         fitting = estimate(trainer, processes).fitting_batch_size
     except (RuntimeError, MemoryError):
-        fitting = 0
-    fitting = min(fitting, trainer.config.batch_size - processes.count)
-    if fitting < 1:
-        return MemoryLimitError(f"{problem}, and not one image fits; use smaller `networks` or smaller images")
-    return MemoryLimitError(f"{problem}; {fitting} would fit: --set training.batch_size={fitting}")
+        return 0
+    return max(0, min(fitting, trainer.config.batch_size - processes.count))
 
 
 def _memory(trainer: FixedPointTrainer) -> tuple[float, float]:

@@ -17,7 +17,13 @@ from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.batches import Batches
 from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
 from anomaly_fpgan.training.config import TrainingConfig
-from anomaly_fpgan.training.estimate import Estimate, estimate, is_out_of_memory, memory_limit_error
+from anomaly_fpgan.training.estimate import (
+    Estimate,
+    estimate,
+    fitting_batch_size_after,
+    is_out_of_memory,
+    memory_limit_error,
+)
 from anomaly_fpgan.training.images import ImageDataset, dataset_labels
 from anomaly_fpgan.training.interrupt import StopRequest
 from anomaly_fpgan.training.milestones import Milestones, OnRow, Validate
@@ -99,6 +105,9 @@ def train(
                 needs = estimate(trainer, processes)
                 if processes.is_first:
                     on_estimate(needs)
+                if device.type == "cpu" and needs.fitting_batch_size < config.batch_size:
+                    # No allocation would fail: the operating system would end the process, or another one.
+                    raise memory_limit_error(config.batch_size, needs.fitting_batch_size)
             if first < config.iterations:
                 milestones.attach(trainer)
                 with tracking(config, output, trainer, first_iteration=first) if processes.is_first else nullcontext():
@@ -109,7 +118,8 @@ def train(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise memory_limit_error(trainer, processes, error) from error
+            fitting = fitting_batch_size_after(error, trainer, processes)
+            raise memory_limit_error(config.batch_size, fitting) from error
         processes.wait()
     return FixedPointGAN.load(output, device=config.device)
 

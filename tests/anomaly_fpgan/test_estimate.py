@@ -95,3 +95,14 @@ def test_a_real_allocation_that_fails_is_recognized() -> None:
         torch.empty(2**60)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("something else"))
+
+
+def test_a_batch_that_cannot_fit_into_a_computers_memory_is_not_tried(
+    blobs: Any, tiny_config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    needs = estimate(make_trainer(blobs, tiny_config.model_copy(update={"batch_size": 3})), ALONE)
+    set_free_memory(monkeypatch, needs.memory_bytes)
+    started: list[int] = []
+    with pytest.raises(MemoryLimitError, match="`batch_size` 4; 3 would fit"):
+        train(blobs, tiny_config, output=tmp_path, on_estimate=lambda needs: None, on_iteration=started.append)
+    assert not started
