@@ -64,7 +64,7 @@ def gradient_penalty(
     shape = (len(x), *[1] * (x.ndim - 1))
     fake = torch.where(pick_same.view(shape), x_same, x_cross)
     between = torch.lerp(x, fake, share.view(shape)).detach().requires_grad_(True)
-    scores = _at_least_float32(critic(between)).flatten(1).mean(1)
+    scores = critic(between).flatten(1).mean(1)
     (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
