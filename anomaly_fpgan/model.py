@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from anomaly_fpgan.networks.config import NetworkConfig
 from anomaly_fpgan.networks.generator import Generator
 from anomaly_fpgan.translate import Translator, to_network_range, to_stored_range
 
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 MODEL_FILE = "model.safetensors"
 
 Images = TypeVar("Images", np.ndarray, Tensor)
@@ -76,6 +77,8 @@ class FixedPointGAN:
             raise ModelError("is damaged or not a model file; train or copy it again", path=path) from error
         version = header.get("format") if isinstance(header, dict) else None
         check_format(version, MODEL_FORMAT, kind="model", path=path)
+        if header.get("sha256") != _digest(weights):
+            raise ModelError("is damaged: its weights are not those that were saved; copy it again", path=path)
         try:
             channels, height, width = header["image_shape"]
             model = cls(
@@ -102,7 +105,7 @@ class FixedPointGAN:
             "metadata": self.metadata,
         }
         weights = {name: tensor.contiguous() for name, tensor in self.translator.state_dict().items()}
-        text = json.dumps(header, sort_keys=True)
+        text = json.dumps({**header, "sha256": _digest(weights)}, sort_keys=True)
         write_atomically(Path(path), lambda temporary: save_file(weights, temporary, metadata={"fpgan": text}))
 
     def translate(self, slices: Images, domain: str | Iterable[str] = "healthy", *, batch_size: int = 64) -> Images:
@@ -133,6 +136,14 @@ class FixedPointGAN:
                 label = targets[part].to(parameter.device, torch.float32)
                 results[part] = to_stored_range(self.translator(batch, label)).cpu()
         return results.numpy() if isinstance(slices, np.ndarray) else results
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    """Changes with any byte of the weights, for which the file itself has no checksum."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(weights[name].cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def build_translator(image_shape: tuple[int, int, int], domains: DomainScheme, networks: NetworkConfig) -> Translator:

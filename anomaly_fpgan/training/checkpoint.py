@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -44,8 +45,9 @@ def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError("there is no checkpoint to resume from; start without `--resume`", path=path)
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, OSError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError, OSError, BadZipFile) as error:
         raise ModelError(
             "is damaged or not a checkpoint of this program; delete it and train anew", path=path
         ) from error
@@ -53,6 +55,14 @@ def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
     check_format(version, CHECKPOINT_FORMAT, kind="checkpoint", path=path)
     _check_settings(path, TrainingConfig.model_validate_json(content["config"]), config)
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Raise `BadZipFile` when a byte has changed: `torch.load` reads no checksum of the zip archive that it is."""
+    with ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise BadZipFile(damaged)
 
 
 def _check_settings(path: Path, then: TrainingConfig, now: TrainingConfig) -> None:

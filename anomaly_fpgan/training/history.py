@@ -104,8 +104,8 @@ def _read(path: Path) -> list[dict[str, str]]:
     """Rows as they were written, to the digit."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", errors="replace") as file:
         table = list(csv.DictReader(file))
     # A row that a killed run left half-written is newer than its checkpoint, unless the number itself is cut.
-    whole = [row for row in table if None not in row.values()]
+    whole = [row for row in table if None not in row.values() and row.get("iteration", "").isdecimal()]
     return [{name: value for name, value in row.items() if value} for row in whole]

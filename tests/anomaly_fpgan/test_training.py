@@ -307,6 +307,21 @@ def test_resuming_a_finished_run_changes_nothing(blobs: Any, tiny_config: Traini
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("content", [b"", b"\x80\xff\x00\n1,2", b"a,b\n1,2\n", b"iteration,cycle\nx,1\n"])
+def test_a_damaged_history_does_not_hinder_resuming(
+    content: bytes, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    def crash(iteration: int) -> None:
+        if iteration == 5:
+            raise OSError("the machine is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        train(blobs, tiny_config, output=tmp_path, on_iteration=crash)
+    (tmp_path / "history.csv").write_bytes(content)
+    train(blobs, tiny_config, output=tmp_path, resume=True)
+    assert [row["iteration"] for row in rows_of(tmp_path)] == ["6", "8"]
+
+
 def test_a_half_written_row_is_forgotten(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
     def crash(iteration: int) -> None:
         if iteration == 5:
@@ -358,7 +373,7 @@ def test_a_hostile_file_executes_nothing(
     assert proof.exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "foreign", "empty", "flipped"])
+@pytest.mark.parametrize("damage", ["cut", "foreign", "empty", "flipped", "bit"])
 @pytest.mark.parametrize("name", ["last.ckpt", "model.safetensors"])
 def test_a_damaged_file_is_refused_by_name(
     name: str, damage: str, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
@@ -371,6 +386,9 @@ def test_a_damaged_file_is_refused_by_name(
             "cut": content[: len(content) // 2],
             "foreign": b"\x80\x04not a checkpoint",
             "empty": b"",
+            "bit": content[: len(content) // 2]
+            + bytes([content[len(content) // 2] ^ 1])
+            + content[len(content) // 2 + 1 :],
             "flipped": bytes(255 - byte for byte in content[:200]) + content[200:],
         }[damage]
     )
