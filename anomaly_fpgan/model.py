@@ -114,7 +114,7 @@ class FixedPointGAN:
         Args:
             slices: array or tensor of floats; the result is of the same kind, float32, on the CPU.
             domain: a domain's name; for attributes, the names of all that shall hold, `"healthy"` for none of them.
-            batch_size: images translated at once.
+            batch_size: images translated at once; half as many where a GPU has not enough memory.
 
         Raises:
             ValueError: for an unknown domain or images of the wrong shape.
@@ -126,6 +126,14 @@ class FixedPointGAN:
 
     def translate_labels(self, slices: Images, labels: np.ndarray | Tensor, *, batch_size: int = 64) -> Images:
         """Translate each image to its own target: `labels` is (N, K); the rest is as in `translate`."""
+        try:
+            return self._translate(slices, labels, batch_size)
+        except torch.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+        return self.translate_labels(slices, labels, batch_size=batch_size // 2)
+
+    def _translate(self, slices: Images, labels: np.ndarray | Tensor, batch_size: int) -> Images:
         parameter = next(self.translator.parameters())
         images, targets = torch.as_tensor(slices), torch.as_tensor(labels)
         results = torch.empty(images.shape, dtype=torch.float32)

@@ -132,7 +132,7 @@ def _config(options: argparse.Namespace, *, precision: str = "auto", compiled: b
 def make_trainer(config: TrainingConfig, size: int) -> FixedPointTrainer:
     random = np.random.default_rng(0)
     noise = [(random.random((1, size, size), np.float32), np.eye(2, dtype=np.float32)[n % 2]) for n in range(64)]
-    batches = Batches(noise, config, choose_device(), processes=Processes())
+    batches = Batches(noise, config, choose_device(config.device), processes=Processes())
     return FixedPointTrainer(batches=batches, config=config, processes=Processes())
 
 

@@ -58,7 +58,8 @@ class Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(141) from None
         except KeyboardInterrupt as interrupt:
-            _complain(str(interrupt) if isinstance(interrupt, TrainingStopped) else "interrupted")
+            if _speaks():
+                _complain(str(interrupt) if isinstance(interrupt, TrainingStopped) else "interrupted")
             raise typer.Exit(130) from None
         except Exception as error:
             # Of typer's own errors, which carry an exit code, those with a message are about what the user typed.
@@ -115,7 +116,7 @@ def train(
     from pipelines.config import load_config
     from pipelines.train import train as run_train
 
-    if resume and (preset or config or set_):
+    if resume and (output / "config.yaml").exists() and (preset or config or set_):
         raise UsageError("a resumed run keeps its own settings; leave out --preset, --config and --set")
     screen = _screen(quiet)
     if preset is None and config is None:
@@ -260,9 +261,10 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _complain(text: str) -> None:
-    """The closing line of a command that failed."""
-    if _speaks():
-        typer.echo(f"fpgan: {one_line(text)}", err=True)
+    """The closing line of a command that failed; of several processes, each says what happened to it."""
+    rank = os.environ.get("RANK")
+    where = f" [process {rank}]" if rank is not None else ""
+    typer.echo(f"fpgan{where}: {one_line(text)}", err=True)
 
 
 def _screen(quiet: bool) -> Screen:

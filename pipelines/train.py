@@ -6,6 +6,7 @@ Under `torchrun`, `torchrun --nproc_per_node=4 -m pipelines.train COHORT --outpu
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shlex
 import sys
@@ -92,7 +93,10 @@ def train(
                     on_row=display.row,
                 )
             except TrainingStopped as stopped:
-                command = shlex.join(["fpgan", "train", str(cohort_path), "--output", str(output), "--resume"])
+                start = ["fpgan", "train"]
+                if processes.count > 1:
+                    start = ["torchrun", f"--nproc_per_node={processes.on_this_machine}", "-m", "pipelines.train"]
+                command = shlex.join([*start, str(cohort_path), "--output", str(output), "--resume"])
                 raise TrainingStopped(f"{stopped} and saved; go on with: {command}") from stopped
         screen.say(f"  kept the model of iteration {model.metadata['training']['iteration']}")
     return model
@@ -108,7 +112,7 @@ class _Display:
 
     def estimate(self, needs: Estimate) -> None:
         self.screen.say(
-            f"  will take about {duration(needs.seconds)} without validations, and {_gigabytes(needs.memory_bytes)} of "
+            f"  will take about {_time(needs.seconds)} without validations, and {_gigabytes(needs.memory_bytes)} of "
             f"memory beside the images; {_gigabytes(needs.free_bytes)} are free"
         )
 
@@ -167,6 +171,10 @@ def _where(device: torch.device, processes: Processes) -> str:
         else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
     )
     return name if processes.count == 1 else f"{processes.count} processes, each on {name}"
+
+
+def _time(seconds: float) -> str:
+    return "an unknown time" if math.isnan(seconds) else duration(seconds)
 
 
 def _gigabytes(count: int) -> str:

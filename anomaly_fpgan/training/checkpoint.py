@@ -66,7 +66,9 @@ def _check_sums(path: Path) -> None:
 
 
 def _check_settings(path: Path, then: TrainingConfig, now: TrainingConfig) -> None:
-    for name in TrainingConfig.model_fields.keys() - _FREE_SETTINGS:
+    for name in TrainingConfig.model_fields:
+        if name in _FREE_SETTINGS:
+            continue
         before, after = getattr(then, name), getattr(now, name)
         if before != after:
             raise ModelError(f"belongs to a run with `{name}` {before}, not {after}; keep its settings", path=path)

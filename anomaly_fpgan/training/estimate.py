@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class Estimate:
     free_bytes: int
     """Of the device's memory, before the first step."""
     seconds: float
-    """From the first to the last iteration that is left, validations not counted."""
+    """From the first to the last iteration that is left, validations not counted; NaN where not one image fits."""
     fitting_batch_size: int
     """The largest, over all processes, that fits into the free memory; 0 where none does."""
 
@@ -45,14 +46,13 @@ class Estimate:
 def estimate(trainer: FixedPointTrainer, processes: Processes) -> Estimate:
     """Measure trial steps; weights and the state of the training stay as they are."""
     size = trainer.config.batch_size // processes.count
-    free = free_memory(trainer.batches.device)
-    fixed, an_image = _memory(trainer)
-    fitting = max(0, int((free - fixed) // an_image)) * processes.count
+    fitting, needed, free = _fitting(trainer, processes, size)
+    images = min(size, fitting // processes.count, _TRIAL_IMAGES if fitting < size * processes.count else size)
     iterations = trainer.config.iterations - trainer.state.iteration
     return Estimate(
-        memory_bytes=int(fixed + size * an_image),
+        memory_bytes=needed,
         free_bytes=free,
-        seconds=iterations * _seconds(trainer, size if size * processes.count <= fitting else _TRIAL_IMAGES, size),
+        seconds=iterations * _seconds(trainer, images, size) if images else math.nan,
         fitting_batch_size=fitting,
     )
 
@@ -78,10 +78,19 @@ def fitting_batch_size_after(error: Exception, trainer: FixedPointTrainer, proce
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     try:
-        fitting = estimate(trainer, processes).fitting_batch_size
+        fitting, *_ = _fitting(trainer, processes, 1)
     except (RuntimeError, MemoryError):
         return 0
     return max(0, min(fitting, trainer.config.batch_size - processes.count))
+
+
+def _fitting(trainer: FixedPointTrainer, processes: Processes, size: int) -> tuple[int, int, int]:
+    """The largest batch size over all processes that fits, bytes that `size` images need in each, its free bytes."""
+    free = free_memory(trainer.batches.device)
+    if trainer.batches.device.type == "cpu":
+        free //= processes.on_this_machine
+    fixed, an_image = _memory(trainer)
+    return max(0, int((free - fixed) // an_image)) * processes.count, int(fixed + size * an_image), free
 
 
 def _memory(trainer: FixedPointTrainer) -> tuple[float, float]:

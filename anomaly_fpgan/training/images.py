@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol
 
@@ -95,6 +96,7 @@ class LoadedImages:
             batch_sampler=_Lists(items),
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=_leave_signals_to_the_parent,
         )
         for images in loader:
             yield images.to(self.device, non_blocking=True)
@@ -110,7 +112,9 @@ def open_images(
 ) -> ResidentImages | LoadedImages:
     """The images of a dataset, on `device` where asked for or where they fit beside what training itself needs."""
     first = read_image(dataset, 0)
-    needed = len(dataset) * first.numel() * first.element_size() * processes_here
+    needed = len(dataset) * first.numel() * first.element_size()
+    if device.type == "cpu":  # each process has a GPU of its own, but not a computer
+        needed *= processes_here
     fit = needed <= _SHARE_OF_FREE_MEMORY[device.type] * free_memory(device)
     if on_device == "always" or (on_device == "auto" and fit):
         return ResidentImages(dataset, device)
@@ -120,6 +124,12 @@ def open_images(
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy from the CPU without waiting for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C and schedulers reach all processes of a group, but readers must live until the last step is saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _ImagesOf(Dataset[Tensor]):

@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from PIL import Image
 
 from anomaly_fpgan.atomic import write_atomically
-from anomaly_fpgan.errors import NonFiniteLossError, TrainingStopped
+from anomaly_fpgan.errors import NonFiniteLossError, TrainingError, TrainingStopped
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE, save_checkpoint
 from anomaly_fpgan.training.config import TrainingConfig
@@ -93,7 +93,8 @@ class Milestones:
         iteration, config = trainer.state.iteration, trainer.config
         if config.ends_row(iteration):
             self._end_row(trainer)
-        elif self.processes.is_first and time.monotonic() - self._saved_at > 60 * config.checkpoint_minutes:
+        old = time.monotonic() - self._saved_at > 60 * config.checkpoint_minutes
+        if old and not config.is_milestone(iteration):
             self._save(trainer)
 
     def _stop_if_asked(self, trainer: Engine) -> None:
@@ -115,6 +116,8 @@ class Milestones:
         row: Row = {"iteration": iteration, "learning_rate": config.learning_rate_at(iteration - 1), **means}
         self.skipped += int(row["skipped_steps"])
         if self.skipped > config.max_skipped_steps:
+            if self._history is not None:
+                self._history.add(row)
             raise NonFiniteLossError(
                 f"{self.skipped} updates up to iteration {iteration} had a non-finite loss or gradient, more than "
                 f"`max_skipped_steps` ({config.max_skipped_steps}); the last checkpoint is kept: train again with a "
@@ -141,6 +144,9 @@ class Milestones:
         model = trainer.averaged_model(self.metadata)
         numbers = dict(self.validate(model)) if self.validate else {}
         # Where nothing chooses, the latest model is the best guess; where something does, a tie goes to the later one.
+        if numbers and self.choose_by and self.choose_by not in numbers:
+            known = ", ".join(numbers)
+            raise TrainingError(f"`choose_by` is {self.choose_by!r}, but `validate` gives {known or 'nothing'}")
         score = numbers[self.choose_by] if numbers and self.choose_by else math.inf
         score = -math.inf if math.isnan(score) else score
         if score >= self.best_score:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-import ignite.distributed as idist
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 _PATIENCE = timedelta(hours=12)
@@ -37,23 +37,32 @@ class Processes:
         """Replace each tensor, in place, by its mean over all processes. They must be float32 of one device."""
         if self.count == 1:
             return
-        joined = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        joined = idist.all_reduce(joined) / self.count
-        for tensor, mean in zip(tensors, joined.split([tensor.numel() for tensor in tensors]), strict=True):
+        values = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(values)
+        values /= self.count
+        for tensor, mean in zip(tensors, values.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
     def any(self, happened: bool) -> bool:
         """Whether it happened in any process; each must ask."""
-        return happened if self.count == 1 else bool(idist.all_reduce(int(happened)))
+        if self.count == 1:
+            return happened
+        counted = torch.tensor(int(happened), device=_device_of_messages())
+        dist.all_reduce(counted)
+        return bool(counted)
 
     def tell(self, text: str) -> str:
         """What the first process says, in all of them."""
-        return text if self.count == 1 else str(idist.broadcast(text, src=0))
+        if self.count == 1:
+            return text
+        said = [text]
+        dist.broadcast_object_list(said, src=0, device=_device_of_messages())
+        return said[0]
 
     def wait(self) -> None:
         """Go on when all processes are here."""
         if self.count > 1:
-            idist.barrier()
+            dist.barrier()
 
 
 @contextmanager
@@ -62,14 +71,21 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
     Inside another such block this is the same meeting.
     """
-    already = torch.distributed.is_available() and torch.distributed.is_initialized()
+    already = dist.is_available() and dist.is_initialized()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not already:
         yield Processes()
         return
     if not already:
-        idist.initialize("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
-        yield Processes(idist.get_rank(), idist.get_world_size(), idist.get_nproc_per_node())
+        yield Processes(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     finally:
         if not already:
-            idist.finalize()
+            dist.destroy_process_group()
+
+
+def _device_of_messages() -> torch.device:
+    """Where the backend takes tensors from: NCCL knows GPUs alone, gloo the CPU."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")

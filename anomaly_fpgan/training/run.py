@@ -12,7 +12,7 @@ from ignite.engine import Events
 
 from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.domains import DomainScheme
-from anomaly_fpgan.errors import ModelError, TrainingError
+from anomaly_fpgan.errors import MemoryLimitError, ModelError, TrainingError
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.batches import Batches
 from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE, load_checkpoint
@@ -81,7 +81,13 @@ def train(
         state = load_checkpoint(output / CHECKPOINT_FILE, config) if resume else None
         output.mkdir(parents=True, exist_ok=True)
         first = state["trainer"]["iteration"] if state else 0
-        batches = Batches(dataset, config, device, processes=processes, first=first)
+        try:
+            batches = Batches(dataset, config, device, processes=processes, first=first)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            remedy = "--set training.images_on_device=never"
+            raise MemoryLimitError(f"the training images do not fit into the memory of {device}; {remedy}") from error
         trainer = FixedPointTrainer(batches=batches, config=config, processes=processes)
         milestones = Milestones(
             output,
@@ -101,7 +107,7 @@ def train(
         # Ignite logs a line and a traceback of its own for every exception; ours says what to do.
         trainer.logger.setLevel(logging.CRITICAL)
         try:
-            if on_estimate is not None:
+            if on_estimate is not None and first < config.iterations:
                 needs = estimate(trainer, processes)
                 if processes.is_first:
                     on_estimate(needs)

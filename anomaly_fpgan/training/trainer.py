@@ -45,7 +45,7 @@ class FixedPointTrainer(Trainer):
         self.config = config
         self.batches = batches
         channels, height, width = batches.image_shape
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.translator = build_translator(batches.image_shape, config.domains, config.networks).to(device)
             self.critic = Discriminator(

@@ -68,7 +68,7 @@ def test_a_step_is_drawn_alike_whatever_was_drawn_before() -> None:
 
 def test_targets_differ_from_the_source_and_reach_every_other_domain() -> None:
     labels = np.eye(4, dtype=np.float32)[np.arange(16) % 4]
-    draws = make_draws(labels, domains={"names": ("a", "b", "c", "d")} and _scheme("a", "b", "c", "d"))
+    draws = make_draws(labels, domains=_scheme("a", "b", "c", "d"))
     pairs = Counter()
     for step in range(60):
         draw = draws(step)

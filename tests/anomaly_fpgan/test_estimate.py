@@ -38,10 +38,11 @@ def test_memory_grows_with_the_batch_and_tells_which_one_fits(
     assert estimate(make_trainer(blobs, tiny_config), ALONE).fitting_batch_size == 7
     set_free_memory(monkeypatch, 0)
     assert estimate(make_trainer(blobs, tiny_config), ALONE).fitting_batch_size == 0
-    # Two processes hold half of the batch each, and two batches fit.
+    # Two processes hold half of the batch each, and have a computer each, or share one.
     set_free_memory(monkeypatch, needs[8].memory_bytes)
-    two = estimate(make_trainer(blobs, tiny_config), Processes(0, 2, 2))
+    two = estimate(make_trainer(blobs, tiny_config), Processes(0, 2, 1))
     assert two.fitting_batch_size == 16
+    assert estimate(make_trainer(blobs, tiny_config), Processes(0, 2, 2)).fitting_batch_size < 8
     assert two.memory_bytes < needs[4].memory_bytes
 
 

@@ -133,10 +133,19 @@ def test_an_undefined_validation_score_replaces_no_model(
     assert model.metadata["training"]["iteration"] == 2
 
 
-@pytest.mark.parametrize("validate", [None, lambda model: {"auc": 1 / model.metadata.get("nothing", 1)}])
-def test_where_nothing_chooses_the_last_model_is_kept(
-    validate: Any, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+def test_a_number_that_shall_choose_and_is_not_there_is_named(
+    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
+    with pytest.raises(TrainingError, match="`choose_by` is 'auc', but `validate` gives dice, loss"):
+        train(blobs, tiny_config, output=tmp_path, validate=lambda model: {"dice": 1.0, "loss": 0.0})
+
+
+@pytest.mark.parametrize("scores", [None, [0.9, 0.1]])
+def test_where_nothing_chooses_the_last_model_is_kept(
+    scores: list[float] | None, blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+) -> None:
+    left = iter(scores or [])
+    validate = (lambda model: {"auc": next(left)}) if scores else None
     model = train(blobs, tiny_config, output=tmp_path, validate=validate, choose_by=None)
     assert model.metadata["training"]["iteration"] == 8
 
@@ -198,6 +207,7 @@ def test_too_many_non_finite_steps_stop_the_run_and_keep_the_checkpoint(
     message = r"3 updates up to iteration 6 had a non-finite .* more than `max_skipped_steps` \(2\).*learning_rate"
     with pytest.raises(NonFiniteLossError, match=message):
         train(blobs, config, output=tmp_path, on_iteration=spoil(5, 8))
+    assert rows_of(tmp_path)[-1]["skipped_steps"] == "3"
     state = checkpoint_of(tmp_path)["trainer"]
     assert state["iteration"] == 4
     assert all(torch.isfinite(weight).all() for weight in state["translator"].values())
@@ -280,8 +290,7 @@ def test_checkpoints_are_written_between_milestones_when_time_has_passed(
 
     config = tiny_config.model_copy(update={"checkpoint_minutes": 1e-9})
     train(blobs, config, output=tmp_path, on_iteration=look)
-    # At once after 1, 3, 5, 7; rows end with 2 and 6; 4 and 8 are milestones.
-    assert seen == [1, 1, 3, 4, 5, 5, 7, 8]
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_run_stopped_between_rows_resumes_to_the_same_history(
