@@ -20,6 +20,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def _flush_folder(folder: Path) -> None:
     """A new name survives a power failure once its folder is on disk, too. Windows knows no such thing."""
     if os.name == "posix":

@@ -113,10 +113,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a cohort's slices and their domains; masks are not read."""
-    from pipelines.config import load_config
+    from pipelines.config import CONFIG_FILE, load_config
     from pipelines.train import train as run_train
 
-    if resume and (output / "config.yaml").exists() and (preset or config or set_):
+    if resume and (output / CONFIG_FILE).exists() and (preset or config or set_):
         raise UsageError("a resumed run keeps its own settings; leave out --preset, --config and --set")
     screen = _screen(quiet)
     if preset is None and config is None:
@@ -137,10 +137,11 @@ def evaluate(
 ) -> None:
     """Measure detection and localization on the cohort's test patients."""
     from pipelines.evaluate import evaluate as run_evaluate
+    from pipelines.reporting.summary import print_metrics
 
     screen = _screen(quiet)
     metrics = run_evaluate(run, cohort, output, screen=screen, existing=existing_policy(overwrite=overwrite))
-    _print_metrics(metrics, screen)
+    print_metrics(metrics, screen)
     screen.finish(output / "index.html")
 
 
@@ -199,13 +200,14 @@ def demo(
 ) -> None:
     """Do it all on patients built here: prepare, train, evaluate, report."""
     from pipelines.demo import demo as run_demo
+    from pipelines.reporting.summary import print_metrics
 
     screen = _screen(quiet)
     existing = existing_policy(overwrite=overwrite)
     metrics = run_demo(
         output, screen=screen, existing=existing, patients=patients, seed=seed, overrides=tuple(set_ or ())
     )
-    _print_metrics(metrics, screen)
+    print_metrics(metrics, screen)
     screen.say(f"Results: {output / 'run' / 'evaluation' / 'index.html'}")
     screen.say(f"Reports: {output / 'reports' / 'index.html'}")
     screen.finish(output)
@@ -276,29 +278,3 @@ def _screen(quiet: bool) -> Screen:
 def _speaks() -> bool:
     """Whether this is the only process, or the first of those that `torchrun` started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _print_metrics(metrics: dict[str, Any], screen: Screen) -> None:
-    from rich.table import Table
-
-    from pipelines.reporting.page import format_number as number
-
-    intensity, position = metrics["baselines"]["intensity"], metrics["baselines"]["slice_position"]
-    slices, pixels, lesions = metrics["slices"], metrics["pixels"], metrics["lesions"]
-    table = Table("test patients", box=None, pad_edge=False)
-    for column in ("model", "brightest pixel", "slice position"):
-        table.add_column(column, justify="right")
-    table.add_row(
-        "slice AUC", number(slices["auc"]), number(intensity["slices"]["auc"]), number(position["slices"]["auc"])
-    )
-    table.add_row("slice AUC at equal height", number(slices["auc_position_matched"]))
-    table.add_row("peak in the lesion", number(slices["peak_hit"]), number(intensity["slices"]["peak_hit"]))
-    table.add_row(
-        "pixel average precision",
-        number(pixels["average_precision"]),
-        number(intensity["pixels"]["average_precision"]),
-    )
-    table.add_row("lesions found", number(lesions["sensitivity"]))
-    table.add_row("false positives per image", number(lesions["false_positives_per_image"]))
-    if not screen.quiet:
-        screen.console.print(table)

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from anomaly_fpgan.training.config import TrainingConfig
 from pipelines.errors import UsageError
 
+CONFIG_FILE = "config.yaml"
+"""Of a run's folder: the settings that repeat it."""
+
 
 class ValidationSettings(BaseModel):
     """How the validation patients choose the model to keep."""

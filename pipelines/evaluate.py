@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from anomaly_fpgan.atomic import write_atomically
+from anomaly_fpgan.atomic import write_text_atomically
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort, open_cohort
 from data_prep.errors import DataError
@@ -96,7 +96,7 @@ def evaluate(
         write_evaluation_page(output, metrics, test=test, cohort=cohort, model=model)
         text = to_json(metrics)
         # Last, so that its presence says the evaluation is complete.
-        write_atomically(output / METRICS_FILE, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_text_atomically(output / METRICS_FILE, text)
         show(3, "")
     return metrics
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from anomaly_fpgan.atomic import write_atomically
+from anomaly_fpgan.atomic import write_text_atomically
 from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import TrainingStopped
@@ -25,18 +25,17 @@ from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.estimate import Estimate
+from anomaly_fpgan.training.images import checked_labels
 from anomaly_fpgan.training.processes import Processes, joined
-from anomaly_fpgan.training.run import check_batch_size, check_labels
+from anomaly_fpgan.training.run import check_batch_size
 from anomaly_fpgan.training.run import train as train_model
 from data_prep.cohort import Cohort, CohortDataset, open_cohort
 from data_prep.errors import DataError
-from pipelines.config import RunConfig, dump_config, load_config
+from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen, counted, duration
 from pipelines.validation import validation_on
-
-CONFIG_FILE = "config.yaml"
 
 
 def train(
@@ -64,12 +63,12 @@ def train(
     dataset = CohortDataset(cohort, "train")
     config = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
-    check_labels(dataset, settings.domains)
+    checked_labels(dataset, settings.domains)  # before a folder is claimed
     device = choose_device(settings.device)
     with joined(device) as processes:
         check_batch_size(settings, processes)
         validation = validation_on(cohort, config.validation, screen)
-        _claim(cohort, output, config, existing, processes)
+        _claim(cohort, output, config, existing, device, processes)
         screen.say(
             f"  {len(dataset)} training slices of {counted(len(set(dataset.patients)), 'patient')}, "
             f"{settings.iterations} iterations of {settings.batch_size} images, {_where(device, processes)}"
@@ -119,9 +118,13 @@ class _Display:
     def row(self, row: Mapping[str, float]) -> None:
         iteration = row["iteration"]
         if row["skipped_steps"]:
-            self.screen.warn(f"{row['skipped_steps']:.0f} updates up to iteration {iteration:.0f} were left out: "
-                             "a loss or gradient was not finite")  # fmt: skip
-        numbers = {name.removeprefix("validation_"): value for name, value in row.items() if "validation_" in name}
+            self.screen.warn(
+                f"{row['skipped_steps']:.0f} updates up to iteration {iteration:.0f} were left out: "
+                "a loss or gradient was not finite"
+            )
+        numbers = {
+            name.removeprefix("validation_"): value for name, value in row.items() if name.startswith("validation_")
+        }
         if numbers:
             chosen = next(name for name in ("auc", "aucp", "same_domain_l1") if name in numbers)
             self._validated = f"validation {_LABELS[chosen]} {numbers[chosen]:.3f}"
@@ -147,16 +150,18 @@ def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool)
     return _with_domains_of(cohort, config).model_copy(update=update)
 
 
-def _claim(cohort: Cohort, output: Path, config: RunConfig, existing: Existing, processes: Processes) -> None:
+def _claim(
+    cohort: Cohort, output: Path, config: RunConfig, existing: Existing, device: torch.device, processes: Processes
+) -> None:
     """The first process makes the folder of the run its own; the others wait until it has."""
     done = ""
     try:
         if processes.is_first:
             claim_output(output, existing, command="train", inputs=[cohort.path], can_resume=True)
             if not (output / CONFIG_FILE).is_file():
-                _write(output / CONFIG_FILE, dump_config(config))
-                environment = _environment(choose_device(config.training.device), processes)
-                _write(output / "environment.json", json.dumps(environment, indent=2))
+                write_text_atomically(output / CONFIG_FILE, dump_config(config))
+                environment = json.dumps(_environment(device, processes), indent=2)
+                write_text_atomically(output / "environment.json", environment)
             done = "done"
     finally:
         done = processes.tell(done)
@@ -179,10 +184,6 @@ def _time(seconds: float) -> str:
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _with_domains_of(cohort: Cohort, config: RunConfig) -> RunConfig:

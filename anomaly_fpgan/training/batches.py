@@ -13,7 +13,7 @@ from torch import Tensor
 from anomaly_fpgan.training.augmentation import augment, moves_pixels
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.draws import Draw, Draws
-from anomaly_fpgan.training.images import ImageDataset, dataset_labels, open_images, read_image, to_device
+from anomaly_fpgan.training.images import ImageDataset, checked_labels, open_images, read_image, to_device
 from anomaly_fpgan.training.processes import Processes
 from anomaly_fpgan.translate import to_network_range
 
@@ -45,13 +45,14 @@ class Batches:
         processes: Processes,
         first: int = 0,
     ) -> None:
+        labels = checked_labels(dataset, config.domains)
         channels, height, width = read_image(dataset, 0).shape
         self.dataset = dataset
         self.image_shape = (channels, height, width)
         self.device = device
         self.first = first
         self.draws = Draws(
-            dataset_labels(dataset),
+            labels,
             getattr(dataset, "patients", None),
             domains=config.domains,
             batch_size=config.batch_size,

@@ -93,7 +93,7 @@ class TrainingConfig(_Settings):
     tensorboard: bool = True
     """Also log to `tensorboard/`, where TensorBoard is installed."""
     mlflow: str | None = None
-    """Also log to the MLflow server or folder of this address."""
+    """Also log to the MLflow server or database of this address."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

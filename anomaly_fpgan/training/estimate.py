@@ -116,7 +116,7 @@ def _peak_bytes(trainer: FixedPointTrainer, images: int) -> int:
         _iteration(adversaries, batch, moves_generator=True)
         trainer.forget_gradients()
         return torch.cuda.max_memory_allocated(device) - before
-    fakes, fakes_bytes = _bytes_held_by(lambda: adversaries.translate_both(batch))
+    fakes, fakes_bytes = _bytes_held_by(lambda: adversaries.translate_both(batch, for_generator=True))
     _, critic_bytes = _bytes_held_by(lambda: critic_step(adversaries, batch, fakes))
     _, generator_bytes = _bytes_held_by(lambda: generator_step(adversaries, batch, fakes))
     trainer.forget_gradients()
@@ -164,8 +164,7 @@ def _duration(compute: Callable[[], None], device: torch.device) -> float:
 
 
 def _iteration(adversaries: Adversaries, batch: Batch, *, moves_generator: bool) -> None:
-    with torch.set_grad_enabled(moves_generator):
-        fakes = adversaries.translate_both(batch)
+    fakes = adversaries.translate_both(batch, for_generator=moves_generator)
     critic_step(adversaries, batch, fakes)
     if moves_generator:
         generator_step(adversaries, batch, fakes)

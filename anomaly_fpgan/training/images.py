@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from anomaly_fpgan.device import free_memory
+from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import TrainingError
 
 _SHARE_OF_FREE_MEMORY = {"cpu": 0.25, "cuda": 0.5}
@@ -31,12 +32,22 @@ class ImageDataset(Protocol):
     def __getitem__(self, index: int, /) -> tuple[Any, Any]: ...
 
 
-def dataset_labels(dataset: ImageDataset) -> np.ndarray:
+def checked_labels(dataset: ImageDataset, domains: DomainScheme) -> np.ndarray:
     """Labels (N, K) of all items.
 
     Raises:
-        TrainingError: when the dataset is empty.
+        TrainingError: when the dataset is empty, its labels do not fit the domains, or a domain has no image.
     """
+    labels = _labels(dataset)
+    if labels.shape[1:] != (len(domains),):
+        raise TrainingError(f"labels must have {len(domains)} values, one a domain, got shape {labels.shape}")
+    missing = [name for name, count in zip(domains.names, labels.sum(0), strict=True) if count == 0]
+    if missing:
+        raise TrainingError(f"no training image is {missing[0]}; both sides are needed to learn the difference")
+    return labels
+
+
+def _labels(dataset: ImageDataset) -> np.ndarray:
     if len(dataset) == 0:
         raise TrainingError("there is no labeled training image")
     labels = getattr(dataset, "domains", None)

@@ -143,18 +143,22 @@ class Milestones:
         """Validate the averaged weights and keep them if none were better; draw samples."""
         model = trainer.averaged_model(self.metadata)
         numbers = dict(self.validate(model)) if self.validate else {}
-        # Where nothing chooses, the latest model is the best guess; where something does, a tie goes to the later one.
-        if numbers and self.choose_by and self.choose_by not in numbers:
-            known = ", ".join(numbers)
-            raise TrainingError(f"`choose_by` is {self.choose_by!r}, but `validate` gives {known or 'nothing'}")
-        score = numbers[self.choose_by] if numbers and self.choose_by else math.inf
-        score = -math.inf if math.isnan(score) else score
+        score = self._score(numbers)
         if score >= self.best_score:
             self.best_score = score
             model.metadata = {**self.metadata, "training": {"iteration": trainer.state.iteration, **numbers}}
             model.save(self.output / MODEL_FILE)
         trainer.state.samples = self._draw_samples(trainer, model)
         return {f"validation_{name}": value for name, value in numbers.items()}
+
+    def _score(self, numbers: Mapping[str, float]) -> float:
+        # Where nothing chooses, the latest model is the best guess; where something does, a tie goes to the later one.
+        if not (numbers and self.choose_by):
+            return math.inf
+        if self.choose_by not in numbers:
+            raise TrainingError(f"`choose_by` is {self.choose_by!r}, but `validate` gives {', '.join(numbers)}")
+        score = numbers[self.choose_by]
+        return -math.inf if math.isnan(score) else score
 
     def _save(self, trainer: FixedPointTrainer) -> None:
         if self.processes.is_first:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Events
 
 from anomaly_fpgan.device import choose_device
-from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import MemoryLimitError, ModelError, TrainingError
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.batches import Batches
@@ -24,7 +24,7 @@ from anomaly_fpgan.training.estimate import (
     is_out_of_memory,
     memory_limit_error,
 )
-from anomaly_fpgan.training.images import ImageDataset, dataset_labels
+from anomaly_fpgan.training.images import ImageDataset
 from anomaly_fpgan.training.interrupt import StopRequest
 from anomaly_fpgan.training.milestones import Milestones, OnRow, Validate
 from anomaly_fpgan.training.processes import Processes, joined
@@ -72,22 +72,16 @@ def train(
         TrainingStopped: after Ctrl-C or SIGTERM; the run can be resumed.
     """
     output = Path(output)
-    check_labels(dataset, config.domains)
     device = choose_device(config.device)
     if not resume and (output / CHECKPOINT_FILE).exists():
         raise TrainingError(f"{output}: holds a training; give `resume=True` to go on with it, or another folder")
     with joined(device) as processes, StopRequest(heeds_second=processes.count == 1) as stop:
         check_batch_size(config, processes)
         state = load_checkpoint(output / CHECKPOINT_FILE, config) if resume else None
-        output.mkdir(parents=True, exist_ok=True)
         first = state["trainer"]["iteration"] if state else 0
-        try:
+        with _out_of_memory_as(lambda _: _too_many_images(device)):
             batches = Batches(dataset, config, device, processes=processes, first=first)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            remedy = "--set training.images_on_device=never"
-            raise MemoryLimitError(f"the training images do not fit into the memory of {device}; {remedy}") from error
+        output.mkdir(parents=True, exist_ok=True)
         trainer = FixedPointTrainer(batches=batches, config=config, processes=processes)
         milestones = Milestones(
             output,
@@ -106,28 +100,47 @@ def train(
                 raise ModelError("does not fit these images", path=output / CHECKPOINT_FILE) from error
         # Ignite logs a line and a traceback of its own for every exception; ours says what to do.
         trainer.logger.setLevel(logging.CRITICAL)
-        try:
-            if on_estimate is not None and first < config.iterations:
-                needs = estimate(trainer, processes)
-                if processes.is_first:
-                    on_estimate(needs)
-                if device.type == "cpu" and needs.fitting_batch_size < config.batch_size:
-                    # No allocation would fail: the operating system would end the process, or another one.
-                    raise memory_limit_error(config.batch_size, needs.fitting_batch_size)
-            if first < config.iterations:
+        if first < config.iterations:
+            with _out_of_memory_as(lambda error: _too_large_a_batch(error, trainer, processes)):
+                if on_estimate is not None:
+                    _estimate(trainer, processes, on_estimate)
                 milestones.attach(trainer)
                 with tracking(config, output, trainer, first_iteration=first) if processes.is_first else nullcontext():
                     if on_iteration is not None and processes.is_first:
                         _call_after_iterations(trainer, on_iteration)
                     milestones.attach_stop(trainer)
                     trainer.run()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            fitting = fitting_batch_size_after(error, trainer, processes)
-            raise memory_limit_error(config.batch_size, fitting) from error
         processes.wait()
     return FixedPointGAN.load(output, device=config.device)
+
+
+def _estimate(trainer: FixedPointTrainer, processes: Processes, on_estimate: Callable[[Estimate], None]) -> None:
+    needs = estimate(trainer, processes)
+    if processes.is_first:
+        on_estimate(needs)
+    if trainer.batches.device.type == "cpu" and needs.fitting_batch_size < trainer.config.batch_size:
+        # No allocation would fail: the operating system would end the process, or another one.
+        raise memory_limit_error(trainer.config.batch_size, needs.fitting_batch_size)
+
+
+@contextmanager
+def _out_of_memory_as(explain: Callable[[Exception], MemoryLimitError]) -> Iterator[None]:
+    """Say what to do instead when memory runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise explain(error) from error
+
+
+def _too_many_images(device: torch.device) -> MemoryLimitError:
+    remedy = "--set training.images_on_device=never"
+    return MemoryLimitError(f"the training images do not fit into the memory of {device}; {remedy}")
+
+
+def _too_large_a_batch(error: Exception, trainer: FixedPointTrainer, processes: Processes) -> MemoryLimitError:
+    return memory_limit_error(trainer.config.batch_size, fitting_batch_size_after(error, trainer, processes))
 
 
 def _call_after_iterations(trainer: FixedPointTrainer, on_iteration: Callable[[int], None]) -> None:
@@ -141,13 +154,3 @@ def check_batch_size(config: TrainingConfig, processes: Processes) -> None:
             f"`batch_size` is {config.batch_size} images over all processes; it must be a multiple of their number, "
             f"{processes.count}"
         )
-
-
-def check_labels(dataset: ImageDataset, domains: DomainScheme) -> None:
-    """Raise `TrainingError` unless the labels fit the domains and each domain has an image."""
-    labels = dataset_labels(dataset)
-    if labels.shape[1:] != (len(domains),):
-        raise TrainingError(f"labels must have {len(domains)} values, one a domain, got shape {labels.shape}")
-    missing = [name for name, count in zip(domains.names, labels.sum(0), strict=True) if count == 0]
-    if missing:
-        raise TrainingError(f"no training image is {missing[0]}; both sides are needed to learn the difference")

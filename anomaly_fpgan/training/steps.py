@@ -35,9 +35,9 @@ class Adversaries:
     exclusive: bool
     autocast: torch.autocast
 
-    def translate_both(self, batch: Batch) -> Fakes:
-        """Translate a batch to its own and to its target domains, in one pass."""
-        with self.autocast:
+    def translate_both(self, batch: Batch, *, for_generator: bool) -> Fakes:
+        """Translate a batch to its own and to its target domains, in one pass; with a graph for a generator step."""
+        with torch.set_grad_enabled(for_generator), self.autocast:
             both = self.translate(torch.cat([batch.x, batch.x]), torch.cat([batch.c_x, batch.c_y]))
         x_same, x_cross = both.tensor_split(2)
         return x_same, x_cross

@@ -85,8 +85,7 @@ class FixedPointTrainer(Trainer):
         step = engine.state.iteration - 1
         rate = self.config.learning_rate_at(step)
         moves_generator = (step + 1) % self.config.critic_steps == 0
-        with torch.set_grad_enabled(moves_generator):
-            fakes = self.adversaries.translate_both(batchdata)
+        fakes = self.adversaries.translate_both(batchdata, for_generator=moves_generator)
         critic, generator = self.optimizers["critic"], self.optimizers["generator"]
         critic.clear()
         updates = [critic.step(critic_step(self.adversaries, batchdata, fakes), rate)]

@@ -30,17 +30,20 @@ def blobs() -> Blobs:
     return Blobs()
 
 
+TINY_CONFIG = TrainingConfig(
+    networks=NetworkConfig(generator_width=4, residual_blocks=1, discriminator_width=4, discriminator_depth=3),
+    iterations=8,
+    batch_size=4,
+    critic_steps=2,
+    learning_rate=1e-3,
+    validate_every=4,
+    log_every=2,
+    precision="float32",
+    device="cpu",
+    tensorboard=False,
+)
+
+
 @pytest.fixture
 def tiny_config() -> TrainingConfig:
-    return TrainingConfig(
-        networks=NetworkConfig(generator_width=4, residual_blocks=1, discriminator_width=4, discriminator_depth=3),
-        iterations=8,
-        batch_size=4,
-        critic_steps=2,
-        learning_rate=1e-3,
-        validate_every=4,
-        log_every=2,
-        precision="float32",
-        device="cpu",
-        tensorboard=False,
-    )
+    return TINY_CONFIG

@@ -29,7 +29,7 @@ def first_batch(trainer: FixedPointTrainer) -> Batch:
 def test_critic_step_is_the_formula_and_touches_the_critic_alone(blobs: Any, tiny_config: TrainingConfig) -> None:
     trainer = make_trainer(blobs, tiny_config)
     adversaries, critic, batch = trainer.adversaries, trainer.critic, first_batch(trainer)
-    terms = critic_step(adversaries, batch, adversaries.translate_both(batch))
+    terms = critic_step(adversaries, batch, adversaries.translate_both(batch, for_generator=True))
     with torch.no_grad():
         x_same, x_cross = trainer.translator(batch.x, batch.c_x), trainer.translator(batch.x, batch.c_y)
     scores, logits = critic(batch.x)
@@ -50,7 +50,7 @@ def test_generator_step_is_the_formula_and_leaves_the_critic_alone(blobs: Any, t
     weights = LossWeights(identity=3, cycle=7, domain=2, second_fixed_point=5)
     trainer = make_trainer(blobs, tiny_config.model_copy(update={"losses": weights}))
     translator, critic, batch = trainer.translator, trainer.critic, first_batch(trainer)
-    terms = generator_step(trainer.adversaries, batch, trainer.adversaries.translate_both(batch))
+    terms = generator_step(trainer.adversaries, batch, trainer.adversaries.translate_both(batch, for_generator=True))
     x_same, x_cross = translator(batch.x, batch.c_x), translator(batch.x, batch.c_y)
     (src_same, dom_same), (src_cross, dom_cross) = critic(x_same), critic(x_cross)
     back_same, back_cross = translator(x_same, batch.c_x), translator(x_cross, batch.c_x)
@@ -73,7 +73,7 @@ def test_generator_step_is_the_formula_and_leaves_the_critic_alone(blobs: Any, t
 def test_a_critic_step_ends_at_the_translations(blobs: Any, tiny_config: TrainingConfig) -> None:
     trainer = make_trainer(blobs, tiny_config)
     batch = first_batch(trainer)
-    fakes = trainer.adversaries.translate_both(batch)
+    fakes = trainer.adversaries.translate_both(batch, for_generator=True)
     critic_step(trainer.adversaries, batch, fakes)
     # Their graph is whole still, so the generator's step can use it.
     generator_step(trainer.adversaries, batch, fakes)
@@ -147,11 +147,11 @@ def test_compiling_changes_no_more_than_rounding(blobs: Any, tiny_config: Traini
     compiled = make_trainer(blobs, tiny_config.model_copy(update={"compile": True}))
     batch = first_batch(plain)
     try:
-        fakes = compiled.adversaries.translate_both(batch)
+        fakes = compiled.adversaries.translate_both(batch, for_generator=True)
     except Exception as error:  # no compiler, or one that PyTorch does not know
         pytest.skip(f"torch.compile does not work here: {error}")
     terms = generator_step(compiled.adversaries, batch, fakes)
-    expected = generator_step(plain.adversaries, batch, plain.adversaries.translate_both(batch))
+    expected = generator_step(plain.adversaries, batch, plain.adversaries.translate_both(batch, for_generator=True))
     torch.testing.assert_close(terms, expected, rtol=1e-4, atol=1e-5)
     for one, other in zip(compiled.translator.parameters(), plain.translator.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-5)
@@ -161,8 +161,7 @@ def test_a_batch_is_computed_alike_alone_and_within_a_larger_one(blobs: Any, tin
     trainer = make_trainer(blobs, tiny_config)
     batch = first_batch(trainer)
     one = Batch(**{name: value[:1] for name, value in vars(batch).items()})
-    with torch.no_grad():
-        same, cross = trainer.adversaries.translate_both(batch)
-        same_alone, cross_alone = trainer.adversaries.translate_both(one)
+    same, cross = trainer.adversaries.translate_both(batch, for_generator=False)
+    same_alone, cross_alone = trainer.adversaries.translate_both(one, for_generator=False)
     torch.testing.assert_close(same[:1], same_alone, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(cross[:1], cross_alone, rtol=1e-4, atol=1e-5)

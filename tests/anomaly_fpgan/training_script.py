@@ -12,26 +12,23 @@ import torch
 
 from anomaly_fpgan.networks.config import NetworkConfig
 from anomaly_fpgan.training.batches import Batches
-from anomaly_fpgan.training.config import Augmentation, LossWeights, TrainingConfig
+from anomaly_fpgan.training.config import Augmentation, LossWeights
 from anomaly_fpgan.training.processes import joined
 from anomaly_fpgan.training.run import train
 from anomaly_fpgan.training.steps import critic_step, generator_step
 from anomaly_fpgan.training.trainer import FixedPointTrainer
-from tests.anomaly_fpgan.conftest import Blobs
+from tests.anomaly_fpgan.conftest import TINY_CONFIG, Blobs
 
-CONFIG = TrainingConfig(
-    networks=NetworkConfig(generator_width=8, residual_blocks=1, discriminator_width=8, discriminator_depth=3),
-    losses=LossWeights(second_fixed_point=1),
-    augmentation=Augmentation(rotation_degrees=5, shift=0.05, scale=0.05),
-    iterations=60,
-    batch_size=8,
-    critic_steps=2,
-    learning_rate=1e-3,
-    validate_every=10,
-    log_every=4,
-    precision="float32",
-    device="cpu",
-    tensorboard=False,
+CONFIG = TINY_CONFIG.model_copy(
+    update={
+        "networks": NetworkConfig(generator_width=8, residual_blocks=1, discriminator_width=8, discriminator_depth=3),
+        "losses": LossWeights(second_fixed_point=1),
+        "augmentation": Augmentation(rotation_degrees=5, shift=0.05, scale=0.05),
+        "iterations": 60,
+        "batch_size": 8,
+        "validate_every": 10,
+        "log_every": 4,
+    }
 )
 
 
@@ -43,7 +40,7 @@ def gradients() -> dict[str, torch.Tensor]:
             batches=Batches(Blobs(), CONFIG, device, processes=processes), config=CONFIG, processes=processes
         )
         batch = next(iter(trainer.batches))
-        fakes = trainer.adversaries.translate_both(batch)
+        fakes = trainer.adversaries.translate_both(batch, for_generator=True)
         terms = critic_step(trainer.adversaries, batch, fakes) | generator_step(trainer.adversaries, batch, fakes)
         networks = {"critic": trainer.critic, "generator": trainer.translator}
         found = {
