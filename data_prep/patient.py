@@ -244,7 +244,7 @@ def _provenance(case: Case, volume: Volume, prepared: PreparedSlices) -> dict[st
         "sha256": list(volume.sha256),
         "mask": os.fspath(case.mask.name.absolute()) if case.mask else "",
         "source_shape": list(volume.source.shape),
-        "source_affine": volume.source.affine.round(6).tolist(),
+        "source_affine": volume.source.affine.tolist(),
         "crop_box": [window.top, window.left, window.height, window.width],
         "pixels_cut_off": prepared.pixels_cut_off,
         "background_share": round(prepared.background_share, 4),

@@ -1,49 +1,52 @@
-"""Confidence intervals by resampling patients: slices of one patient are not independent of each other."""
+"""Confidence intervals by resampling patients: slices of one patient are not independent of each other.
+
+A resample is a row of weights, how often each patient was drawn. Numbers are computed from weights (`weighted.py`), so
+two methods measured on the same patients can be compared on the same resamples.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.undefined import UndefinedMetricWarning, undefined
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """The bounds of a confidence interval; NaN where it is undefined."""
+
+    low: float
+    high: float
 
 
-def bootstrap_interval(
-    statistic: Callable[[np.ndarray], float],
-    patients: np.ndarray,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of a statistic under resampling of patients with replacement.
+def patient_weights(patients: int, *, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """How often each of P `patients` is drawn in each of R `resamples` with replacement: (R, P) float64.
 
-    Args:
-        statistic: from indices of cases (repeated as drawn) to a number; NaN where it is undefined.
-        patients: (N,) patient of each case.
-        resamples: number of draws.
-        level: probability that the interval covers.
-        seed: the same seed gives the same interval.
+    The same seed gives the same weights; each row sums to P.
 
-    Resamples with an undefined statistic (one class only) are left out.
+    Raises:
+        ValueError: for less than one patient or resample.
     """
-    _, inverse = np.unique(patients, return_inverse=True)
-    members = [np.flatnonzero(inverse == number) for number in range(inverse.max(initial=-1) + 1)]
-    if len(members) < 2:
-        undefined("the bootstrap interval", f"it needs two patients, got {len(members)}")
-        return float("nan"), float("nan")
+    if patients < 1 or resamples < 1:
+        raise ValueError(f"at least one patient and one resample are needed, got {patients} and {resamples}")
     random = np.random.default_rng(seed)
-    values = np.empty(resamples)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        for number in range(resamples):
-            drawn = random.integers(len(members), size=len(members))
-            values[number] = statistic(np.concatenate([members[d] for d in drawn]))
+    drawn = random.integers(patients, size=(resamples, patients))
+    return np.stack([np.bincount(row, minlength=patients) for row in drawn]).astype(float)
+
+
+def percentile_interval(values: np.ndarray, *, patients: int, level: float = 0.95) -> Interval:
+    """Percentile interval of a number's `values` (R,) on R resamples of patients.
+
+    Resamples on which the number is undefined, NaN, are left out; with less than two `patients`, or none left, there is
+    no interval.
+
+    Raises:
+        ValueError: for a `level` outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must lie between 0 and 1, got {level}")
     values = values[~np.isnan(values)]
-    if not len(values):
-        undefined("the bootstrap interval", "the statistic is undefined on every resample")
-        return float("nan"), float("nan")
+    if patients < 2 or not len(values):
+        return Interval(low=float("nan"), high=float("nan"))
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return Interval(low=float(low), high=float(high))

@@ -13,7 +13,8 @@ from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
 from evaluation.difference import difference_map
 from evaluation.label_free import auc_healthy_against_mixed
-from evaluation.roc import auc_score, operating_threshold, position_matched_auc
+from evaluation.matched import position_matched_auc
+from evaluation.roc import auc_score, operating_threshold
 from evaluation.scores import patient_score, slice_scores
 from evaluation.translation import same_domain_l1
 from pipelines.config import ValidationSettings

@@ -1,102 +1,289 @@
-"""Two-level quantization against a brute force over every cut."""
+"""Thresholds against slow definitions, NumPy and scikit-image; masks of drawn maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
+from math import inf, isnan, nan
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.filters import threshold_otsu
 
-from evaluation.binarize import binarize_by_quantization, quantize
+from evaluation.binarize import (
+    BinarizationRule,
+    Fixed,
+    Otsu,
+    Percentile,
+    Quantization,
+    binarize,
+    false_positive_threshold,
+    otsu_threshold,
+    percentile_threshold,
+    slice_thresholds,
+)
+from evaluation.quantization import quantization_cuts
+from evaluation.undefined import UndefinedMetricWarning
 
+RULES = [Quantization(), Quantization(levels=4), Otsu(), Percentile(percentile=90), Fixed(threshold=0.5)]
+OF_THE_SLICE = RULES[:-1]
 
-def squares(level: np.ndarray) -> float:
-    """Sum of squared distances from the mean."""
-    level = level.astype(np.float64)
-    return float(((level - level.mean()) ** 2).sum())
-
-
-def within_squares(values: np.ndarray, boundary: float) -> float:
-    """Within-cluster sum of squares of the two levels that a boundary makes."""
-    return squares(values[values <= boundary]) + squares(values[values > boundary])
-
-
-def least_within_squares(values: np.ndarray) -> float:
-    """The least of all cuts: equal values cannot be parted, and neither level may be empty."""
-    return min(within_squares(values, boundary) for boundary in sorted(set(values.tolist()))[:-1])
+number_lists = st.lists(st.integers(-50, 50), min_size=1, max_size=40)
 
 
 def drawn_values(kind: str, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    if kind == "ties":
-        return rng.integers(0, 6, 40) / 8
-    if kind == "sparse":  # a healthy map: nearly all 0
-        return np.where(rng.random(200) < 0.95, 0.0, rng.random(200))
+    if kind == "two peaks":
+        return rng.normal(rng.integers(0, 2, 2000) * 3.0, 0.3)
     if kind == "lesion":
-        return np.abs(np.append(rng.normal(0.1, 0.05, 180), rng.normal(0.7, 0.1, 20))).astype(np.float32)
-    return (0.9 + 1e-4 * rng.random(150)).astype(np.float32)  # "narrow": differences far below the values
+        return np.abs(np.append(rng.normal(0.1, 0.05, 900), rng.normal(0.7, 0.1, 60)))
+    if kind == "healthy":
+        return np.where(rng.random(500) < 0.9, 0.0, rng.random(500))
+    return rng.normal(-5.0, 100.0, 1000)
 
 
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("kind", ["ties", "sparse", "lesion", "narrow"])
-def test_no_other_cut_has_less_spread_within_levels(kind: str, seed: int) -> None:
+def otsu_by_definition(values: np.ndarray) -> float:
+    """Each of the 255 cuts of 256 bins tried, values taken for their bin's center."""
+    low, high = values.min(), values.max()
+    numbers = np.minimum(((values - low) / (high - low) * 256).astype(int), 255)
+    best, threshold = -1.0, nan
+    for last in range(255):
+        below, above = numbers[numbers <= last], numbers[numbers > last]
+        between = len(below) * len(above) * (below.mean() - above.mean()) ** 2
+        if between > best * (1 + 1e-12):
+            best, threshold = between, low + (last + 0.5) / 256 * (high - low)
+    return threshold
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", ["two peaks", "lesion", "healthy", "wide"])
+def test_otsu_agrees_with_its_definition_and_scikit_image(kind: str, seed: int) -> None:
     values = drawn_values(kind, seed)
-    boundary = quantize(values)
-    assert 0 < (values > boundary).sum() < values.size
-    assert within_squares(values, boundary) == pytest.approx(least_within_squares(values), rel=1e-6, abs=1e-15)
+    threshold = otsu_threshold(values)
+    assert threshold == pytest.approx(otsu_by_definition(values), rel=1e-12)
+    theirs = threshold_otsu(values)
+    assert threshold == pytest.approx(theirs, rel=1e-12)
+    np.testing.assert_array_equal(values > threshold, values > theirs)
 
 
-def test_boundary_by_hand() -> None:
-    values = np.array([0.0, 8.0, 1.0, 9.0, 1.0])
-    # 1, 1 and 0 have mean 2/3 and squares 2/3; 8 and 9 have 1/2; parting 8 from 9 would cost far more.
-    assert (values > quantize(values)).tolist() == [False, True, False, True, False]
+def test_otsu_by_hand() -> None:
+    # All 255 cuts part 0 from 1; the lowest has but the first bin, [0, 1/256), below it, whose center is 1/512.
+    assert otsu_threshold(np.array([0.0, 1.0, 0.0])) == 1 / 512
+    # Bins 0, 128 and 255. Of 4 values 2, 1 and 1: 0 0 | 128 255 is 2 · 2 · (383/2)² = 146,689 between,
+    # 0 0 128 | 255 is 3 · 1 · (255 - 128/3)² = 135,256.
+    assert otsu_threshold(np.array([0.0, 0.5, 0.0, 1.0])) == 1 / 512
+    # Bins 0, 1 and 255 of values 1, 1 and 2: the lower class ends with bin 1.
+    assert otsu_threshold(np.array([0.0, 1.5, 256.0, 256.0])) == 1.5
 
 
-def test_order_of_values_does_not_matter() -> None:
-    values = drawn_values("lesion", 3)
-    assert quantize(values) == quantize(values[::-1]) == quantize(np.sort(values))
+def test_otsu_is_quantization_once_values_are_bins() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.binomial(255, 0.3, 900), rng.integers(0, 256, 900)):
+        whole = np.append(values, [0, 255])
+        assert ((whole > otsu_threshold(whole)) == (whole > quantization_cuts(whole))).all()
 
 
-def test_two_values_are_parted() -> None:
-    values = np.array([1.0, np.nextafter(np.float32(1), np.float32(2))], dtype=np.float32)
-    assert (values > quantize(values)).tolist() == [False, True]
+def test_otsu_parts_values_closer_than_bins_can_be() -> None:
+    assert otsu_threshold(np.array([1.0, 1.0 + 2**-50])) < 1.0 + 2**-50
 
 
-@pytest.mark.parametrize("values", [[], [0.5], [0.0, 0.0, 0.0], [0.1] * 999])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_nothing_stands_out_of_equal_values(values: list[float], dtype: type) -> None:
-    assert quantize(np.array(values, dtype=dtype)) == np.inf
+@pytest.mark.parametrize("threshold_of", [otsu_threshold, lambda values: percentile_threshold(values, 50)])
+def test_nothing_stands_out_of_equal_values(threshold_of: Callable[[np.ndarray], float]) -> None:
+    assert threshold_of(np.array([])) == inf
+    for values in (np.array([0.7]), np.full((3, 4), 0.1, np.float32)):
+        assert not (values > threshold_of(values)).any()
+
+
+def test_percentile_by_hand() -> None:
+    values = np.array([[4.0, 1.0], [3.0, 2.0]])
+    # Half of them, 1 and 2, do not exceed 2; more than that need 3.
+    expected = {0: 1, 25: 1, 50: 2, 50.1: 3, 75: 3, 99: 4, 100: 4}
+    assert {percentile: percentile_threshold(values, percentile) for percentile in expected} == expected
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 1000])
+@pytest.mark.parametrize("percentile", ["0", "0.1", "7", "29", "33.3", "57", "64.4", "99", "99.9", "100"])
+def test_percentile_is_the_smallest_value_that_so_many_do_not_exceed(percentile: str, count: int) -> None:
+    values = np.random.default_rng(count).permutation(count).astype(np.float32)
+    enough = [v for v in range(count) if Fraction(v + 1, count) >= Fraction(percentile) / 100]
+    assert percentile_threshold(values, float(percentile)) == enough[0]
+
+
+def test_percentile_agrees_with_numpy() -> None:
+    for kind in ("lesion", "healthy", "wide"):
+        values = drawn_values(kind, 0)
+        for percentile in (1 / 3, 12.34, 50, 75, 99.99):
+            expected = np.percentile(values, percentile, method="inverted_cdf")
+            assert percentile_threshold(values, percentile) == expected
+
+
+def test_false_positive_threshold_by_hand() -> None:
+    values = np.array([[4.0, 1.0], [3.0, 2.0]])
+    # Of four, 1/4 exceeds 3, and a rate of less allows none.
+    expected = {0: 4, 0.24: 4, 0.25: 3, 0.5: 2, 0.99: 1, 1: -inf}
+    assert {rate: false_positive_threshold(values, rate) for rate in expected} == expected
+
+
+@given(number_lists, st.sampled_from(["0", "0.01", "0.07", "0.29", "0.3", "0.5", "0.57", "0.9", "1"]))
+def test_false_positive_threshold_is_the_smallest_that_keeps_the_rate(numbers: list[int], rate: str) -> None:
+    values = np.array(numbers)
+    kept = [t for t in [-inf, *sorted(numbers)] if Fraction(int((values > t).sum()), len(numbers)) <= Fraction(rate)]
+    threshold = false_positive_threshold(values, float(rate))
+    assert threshold == kept[0]
+    if threshold > -inf:  # nor does any threshold between two values
+        assert Fraction(int((values > threshold - 0.5).sum()), len(numbers)) > Fraction(rate)
+
+
+def test_share_that_is_allowed_exactly_is_not_lost_to_rounding() -> None:
+    values = np.arange(100.0)
+    for rate in range(100):
+        assert (values > false_positive_threshold(values, rate / 100)).sum() == rate
+
+
+def test_false_positive_threshold_without_values_is_undefined() -> None:
+    with pytest.warns(UndefinedMetricWarning, match="there is no healthy pixel"):
+        assert isnan(false_positive_threshold(np.array([]), 0.1))
+
+
+@given(number_lists, st.randoms(use_true_random=False))
+def test_permutation_of_pixels_keeps_thresholds(numbers: list[int], random: Any) -> None:
+    shuffled = np.array(random.sample(numbers, len(numbers)))
+    for rule in OF_THE_SLICE:
+        assert rule.threshold_of(shuffled) == rule.threshold_of(np.array(numbers))
+
+
+@given(number_lists, st.integers(-4, 4), st.integers(-100, 100))
+def test_positive_affine_change_scales_thresholds(numbers: list[int], power: int, shift: int) -> None:
+    values = np.array(numbers, np.float64)
+    changed = values * 2.0**power + shift
+    for rule in OF_THE_SLICE:
+        before, after = rule.threshold_of(values), rule.threshold_of(changed)
+        assert after == pytest.approx(before * 2.0**power + shift, abs=1e-9)
+        np.testing.assert_array_equal(changed > after, values > before)
 
 
 def test_upper_level_of_a_drawn_map(draw: Callable[..., np.ndarray]) -> None:
-    anomaly = draw(".....", ".aBa.", ".BBa.", ".....", a=0.25, B=1.0)
-    assert (binarize_by_quantization(anomaly, np.ones((4, 5), bool)) == (anomaly == 1)).all()
+    anomaly = draw(".....", ".aBa.", ".BBa.", ".....", a=0.25, B=1.0)[None]
+    everywhere = np.ones(anomaly.shape, bool)
+    np.testing.assert_array_equal(binarize(anomaly, everywhere), anomaly == 1)
+    np.testing.assert_array_equal(binarize(anomaly, everywhere, Fixed(threshold=0)), anomaly > 0)
+
+
+def test_highest_of_three_levels(draw: Callable[..., np.ndarray]) -> None:
+    anomaly = draw("aab", "abb", "acC", a=0.1, b=0.6, c=0.9, C=1.0)[None]
+    everywhere = np.ones(anomaly.shape, bool)
+    np.testing.assert_array_equal(binarize(anomaly, everywhere), anomaly > 0.1)
+    np.testing.assert_array_equal(binarize(anomaly, everywhere, Quantization(levels=3)), anomaly > 0.6)
 
 
 def test_levels_are_those_of_the_foreground_alone(draw: Callable[..., np.ndarray]) -> None:
-    anomaly = draw("......", ".aabb.", ".aabb.", "......", a=0.8, b=0.9)
+    anomaly = draw("......", ".aabb.", ".aabb.", "......", a=0.8, b=0.9)[None]
     # With the background of 0 both a and b would be of the upper level.
-    assert (binarize_by_quantization(anomaly, anomaly > 0) == (anomaly == 0.9)).all()
-    assert (binarize_by_quantization(anomaly, np.ones((4, 6), bool)) == (anomaly > 0)).all()
+    np.testing.assert_array_equal(binarize(anomaly, anomaly > 0), anomaly == 0.9)
+    np.testing.assert_array_equal(binarize(anomaly, np.ones(anomaly.shape, bool)), anomaly > 0)
 
 
-def test_nothing_outside_the_foreground_is_marked(draw: Callable[..., np.ndarray]) -> None:
-    anomaly = draw("aab", "aab", "..b", a=0.1, b=0.9)
-    foreground = np.array([[True, True, True], [True, True, True], [False, False, False]])
-    assert binarize_by_quantization(anomaly, foreground).tolist() == [[False, False, True]] * 2 + [[False] * 3]
+@pytest.mark.parametrize("rule", RULES)
+def test_nothing_outside_the_foreground_is_marked(rule: BinarizationRule, draw: Callable[..., np.ndarray]) -> None:
+    anomaly = draw("aaaab", "aaaab", "....b", a=0.1, b=0.9)[None]
+    foreground = np.ones(anomaly.shape, bool)
+    foreground[0, 2] = False
+    marked = binarize(anomaly, foreground, rule)
+    assert not (marked & ~foreground).any()
+    np.testing.assert_array_equal(marked, (anomaly == 0.9) & foreground & (rule != Percentile(percentile=90)))
 
 
+def test_pixel_equal_to_the_threshold_is_off() -> None:
+    maps = np.array([[[0.25, 0.5, 0.75]]])
+    assert binarize(maps, np.ones(maps.shape, bool), Fixed(threshold=0.5)).tolist() == [[[False, False, True]]]
+
+
+def test_threshold_is_not_rounded_to_the_type_of_maps() -> None:
+    maps = np.full((1, 1, 1), 0.1, np.float32)  # 0.100000001…
+    everywhere = np.ones(maps.shape, bool)
+    assert binarize(maps, everywhere, Fixed(threshold=0.1)).all()
+    assert not binarize(maps, everywhere, Fixed(threshold=float(np.float32(0.1)))).any()
+    assert binarize(maps.astype(np.uint8) + 1, everywhere, Fixed(threshold=0.5)).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_slices_do_not_change_each_other(rule: BinarizationRule) -> None:
+    rng = np.random.default_rng(0)
+    maps = rng.random((4, 12, 10)).astype(np.float32) * np.array([1, 5, 0.2, 1], np.float32)[:, None, None]
+    foreground = rng.random(maps.shape) < 0.6
+    foreground[3] = False
+    thresholds = slice_thresholds(maps, foreground, rule)
+    assert thresholds.dtype == np.float64
+    marked = binarize(maps, foreground, rule)
+    assert marked.dtype == bool
+    for number in range(4):
+        threshold = rule.threshold_of(maps[number][foreground[number]])
+        assert thresholds[number] == threshold
+        np.testing.assert_array_equal(marked[number], foreground[number] & (maps[number] > np.float64(threshold)))
+    assert marked[1].any()
+    assert not marked[3].any()
+
+
+@pytest.mark.parametrize("rule", OF_THE_SLICE)
 @pytest.mark.parametrize("level", [0.0, 0.7])
-def test_flat_map_and_empty_foreground_mark_nothing(level: float) -> None:
-    anomaly = np.full((4, 4), level)
-    for foreground in (np.ones((4, 4), bool), np.zeros((4, 4), bool)):
-        result = binarize_by_quantization(anomaly, foreground)
-        assert result.dtype == bool
-        assert not result.any()
+def test_flat_map_and_empty_foreground_mark_nothing(rule: BinarizationRule, level: float) -> None:
+    maps = np.full((2, 4, 4), level, np.float32)
+    foreground = np.stack([np.ones((4, 4), bool), np.zeros((4, 4), bool)])
+    assert not binarize(maps, foreground, rule).any()
+    assert slice_thresholds(maps, foreground, rule)[1] == inf
 
 
-def test_inputs_are_not_mutated(call_unmutated: Callable[..., Any]) -> None:
-    anomaly = np.random.default_rng(0).random((6, 6))
-    call_unmutated(quantize, [anomaly.ravel()])
-    call_unmutated(binarize_by_quantization, [anomaly, anomaly > 0.2])
+def test_no_slices_make_no_thresholds() -> None:
+    maps = np.empty((0, 4, 4))
+    assert slice_thresholds(maps, maps > 0, Otsu()).shape == (0,)
+    assert binarize(maps, maps > 0).shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Quantization(levels=1), "`levels` must be at least 2, got 1"),
+        (lambda: Percentile(percentile=101), r"`percentile` must lie in \[0, 100\], got 101"),
+        (lambda: Percentile(percentile=nan), r"`percentile` must lie in \[0, 100\], got nan"),
+        (lambda: Fixed(threshold=nan), "`threshold` must be a number, got nan"),
+        (lambda: percentile_threshold(np.ones(3), -1), r"`percentile` must lie in \[0, 100\], got -1"),
+        (lambda: percentile_threshold(np.array([nan]), 50), "`values` must be finite"),
+        (lambda: otsu_threshold(np.array([0, inf])), "`values` must be finite"),
+        (lambda: false_positive_threshold(np.ones(3), 1.5), r"`rate` must lie in \[0, 1\], got 1.5"),
+        (lambda: false_positive_threshold(np.array([nan]), 0.5), "`healthy_values` must be finite"),
+    ],
+)
+def test_settings_and_values_out_of_range_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("maps", "foreground", "message"),
+    [
+        (np.ones((3, 4)), np.ones((3, 4), bool), r"`maps` must be \(S, H, W\), got \(3, 4\)"),
+        (np.ones((1, 3, 4)), np.ones((3, 4), bool), r"`foreground` must be \(S, H, W\), got \(3, 4\)"),
+        (np.ones((1, 3, 4)), np.ones((1, 4, 3), bool), "must have one shape"),
+        (np.full((1, 3, 4), nan), np.ones((1, 3, 4), bool), "`maps` must be finite"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(maps: np.ndarray, foreground: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        binarize(maps, foreground)
+
+
+def test_foreground_that_is_not_bool_is_refused() -> None:
+    with pytest.raises(TypeError, match="`foreground` must be bool, got int64"):
+        binarize(np.ones((1, 3, 4)), np.ones((1, 3, 4), np.int64))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_inputs_are_not_mutated(rule: BinarizationRule, call_unmutated: Callable[..., Any]) -> None:
+    maps = np.random.default_rng(0).random((2, 6, 6)).astype(np.float32)
+    call_unmutated(binarize, [maps, maps > 0.2], rule=rule)
+    call_unmutated(false_positive_threshold, [maps], rate=0.1)
+    call_unmutated(otsu_threshold, [maps])
+    call_unmutated(percentile_threshold, [maps], percentile=90.0)

@@ -19,7 +19,8 @@ from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.networks.config import NetworkConfig
 from data_prep.cohort import Cohort, open_cohort
 from evaluation.difference import difference_map
-from evaluation.roc import auc_score, operating_threshold, position_matched_auc
+from evaluation.matched import position_matched_auc
+from evaluation.roc import auc_score, operating_threshold
 from pipelines.config import ValidationSettings
 from pipelines.errors import UsageError
 from pipelines.screen import Screen
