@@ -23,6 +23,7 @@ from anomaly_fpgan.errors import (
 )
 from data_prep.errors import DataError, one_line
 from evaluation.undefined import UndefinedMetricWarning
+from pipelines.cli_evaluate import compare, evaluate
 from pipelines.cli_prepare import (
     FramesPerSecond,
     Layout,
@@ -127,22 +128,8 @@ def train(
     screen.finish(output)
 
 
-@app.command()
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="What `fpgan train` wrote.")],
-    cohort: Annotated[Path, typer.Argument(help="The cohort it was trained on.")],
-    output: Output,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    """Measure detection and localization on the cohort's test patients."""
-    from pipelines.evaluate import evaluate as run_evaluate
-    from pipelines.reporting.summary import print_metrics
-
-    screen = _screen(quiet)
-    metrics = run_evaluate(run, cohort, output, screen=screen, existing=existing_policy(overwrite=overwrite))
-    print_metrics(metrics, screen)
-    screen.finish(output / "index.html")
+app.command()(evaluate)
+app.command()(compare)
 
 
 @app.command()

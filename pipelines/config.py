@@ -6,14 +6,16 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anomaly_fpgan.training.config import TrainingConfig
+from evaluation.protocol import Protocol
 from pipelines.errors import UsageError
 
+Settings = TypeVar("Settings", bound=BaseModel)
 CONFIG_FILE = "config.yaml"
 """Of a run's folder: the settings that repeat it."""
 
@@ -71,13 +73,19 @@ def load_config(*, preset: str | None = None, file: Path | None = None, override
             raise UsageError(f"{file}: is not a text file in UTF-8") from error
     for override in overrides:
         _apply(values, override)
-    _refuse_unknown_keys(values, RunConfig, ())
-    try:
-        return RunConfig(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting `{key}`: {first['msg']}, got {first['input']!r}") from error
+    return _checked(RunConfig, values)
+
+
+def load_protocol(overrides: Sequence[str]) -> Protocol:
+    """The choices of an evaluation, changed by `key=value` overrides.
+
+    Raises:
+        UsageError: for an unknown key (with the nearest known one) or a value that a choice does not allow.
+    """
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _apply(values, override, example="min_size_px=5")
+    return _checked(Protocol, values)
 
 
 def dump_config(config: RunConfig) -> str:
@@ -106,10 +114,10 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     return values
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, *, example: str = "training.learning_rate=2e-4") -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise UsageError(f"--set needs key=value, such as training.learning_rate=2e-4, got {override!r}")
+        raise UsageError(f"--set needs key=value, such as {example}, got {override!r}")
     *path, last = key.strip().split(".")
     for part in path:
         values = values.setdefault(part, {})
@@ -119,6 +127,19 @@ def _apply(values: dict[str, Any], override: str) -> None:
         values[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(f"--set {key}: {text!r} is not a YAML value") from error
+
+
+def _checked(model: type[Settings], values: Mapping[str, Any]) -> Settings:
+    _refuse_unknown_keys(values, model, ())
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        # A rule between several settings is no one setting's, and its message says all.
+        where = f"setting `{key}`: " if key else ""
+        got = f", got {first['input']!r}" if key else ""
+        raise UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}{got}") from error
 
 
 def _refuse_unknown_keys(values: Mapping[str, Any], model: type[BaseModel], path: tuple[str, ...]) -> None:

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.preparation import Preparation
-from evaluation.components import Components
+from evaluation.binarize import binarize
+from evaluation.components import Components, find_components
 from evaluation.difference import difference_map, foreground_of, signed_difference_map
-from evaluation.lesions import find_candidates
 from evaluation.scores import slice_scores
 
 
@@ -22,7 +22,7 @@ class PatientMaps:
     """Maps of one patient's S slices on the network's grid.
 
     `images` and `healthy` are (S, C, H, W) in [0, 1]; `foreground`, `anomaly` (|x − G(x, healthy)|) and `signed`
-    (x − G(x, healthy)) are (S, H, W); `scores` (S,) and `candidates` hold one entry a slice.
+    (x − G(x, healthy)) are (S, H, W); `scores` (S,) are those of slices; `candidates` are components of slices.
     """
 
     images: np.ndarray
@@ -31,7 +31,7 @@ class PatientMaps:
     anomaly: np.ndarray
     signed: np.ndarray
     scores: np.ndarray
-    candidates: list[Components]
+    candidates: Components
 
 
 def map_patient(model: FixedPointGAN, images: np.ndarray) -> PatientMaps:
@@ -47,7 +47,7 @@ def map_patient(model: FixedPointGAN, images: np.ndarray) -> PatientMaps:
         anomaly=anomaly,
         signed=signed_difference_map(images, healthy),
         scores=slice_scores(anomaly),
-        candidates=[find_candidates(a, f) for a, f in zip(anomaly, foreground, strict=True)],
+        candidates=find_components(binarize(anomaly, foreground), anomaly),
     )
 
 

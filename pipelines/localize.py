@@ -86,13 +86,13 @@ def localize(
             for channel, (source, scale) in enumerate(zip(volume.channels, prepared.scales, strict=True))
         ]
     )
-    candidates = np.stack([np.isin(c.labels, 1 + np.flatnonzero(c.peaks >= threshold)) for c in maps.candidates])
+    candidates = np.append(False, maps.candidates.peaks >= threshold)[maps.candidates.labels]
     # Slices dropped as blank part what lies above them from what lies below.
     stack = np.zeros((int(prepared.indices[-1]) + 1, *candidates.shape[1:]), bool)
     stack[prepared.indices] = candidates
     anomaly = np.zeros(stack.shape, np.float32)
     anomaly[prepared.indices] = maps.anomaly
-    components = find_components(stack, anomaly, min_size=0)
+    components = find_components(stack, anomaly, spatial_dims=3, min_size=0)
     on_slices = components.labels.astype(np.uint16)[prepared.indices]
     restored = np.where(foreground, restore_volume(on_slices, prepared, volume, preparation, smooth=False), 0)
     labels = np.zeros_like(restored)

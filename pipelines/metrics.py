@@ -1,169 +1,200 @@
-"""The numbers of `metrics.json`, each group from the maps of one split."""
+"""`metrics.json` of an evaluation, and its tables, from measurements."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from data_prep.labels import DomainNames
-from evaluation.baselines import learn_position_table
-from evaluation.bootstrap import bootstrap_interval
-from evaluation.lesions import LesionMatches, join_matches
-from evaluation.overlap import best_dice, dice_score, pixel_average_precision
-from evaluation.roc import auc_score, position_matched_auc
-from evaluation.scores import peak_hits, slice_scores
-from evaluation.translation import collateral_change
-from evaluation.undefined import undefined
+from data_prep.cohort import Cohort
+from evaluation.froc import FROC_LIMITS, froc_curve, sensitivity_at
+from evaluation.matched import matched_pairs_by_patient
+from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements
+from evaluation.numbers import Numbers, Thresholds, sensitivity_by_size
+from evaluation.protocol import Protocol
+from pipelines.measuring import SplitMeasurements
+from pipelines.methods import METHOD
+
+SIZE_EDGES_PX = (0, 25, 50, 100, 200, 400, 800)
+"""Where ranges of lesion sizes begin, in pixels."""
+INTERVAL = "_ci95"
+"""What the name of a number's interval ends in."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SplitMaps:
-    """All slices of one split, in the order of `slices`, the cohort's slice table.
+def all_metrics(
+    test: SplitMeasurements,
+    numbers: Mapping[str, Numbers],
+    thresholds: Mapping[str, Thresholds],
+    protocol: Protocol,
+) -> dict[str, Any]:
+    """What `metrics.json` holds of the evaluated method and of the baselines.
 
-    Arrays are (S, H, W) over the slices of all patients; `matches` holds one entry a slice; `same_l1` (S,) is NaN for
-    slices of neither domain; `intensity` is the baseline's map.
+    `numbers` and `thresholds` are by method.
     """
+    measured, chosen = test.methods[METHOD], thresholds[METHOD]
+    metrics = _nested(numbers[METHOD])
+    for group, threshold in (
+        ("slices", chosen.slices),
+        ("patients", chosen.patients),
+        ("lesions", chosen.lesions),
+        ("lesions_3d", chosen.lesions_3d),
+    ):
+        metrics[group] |= {"threshold": threshold, "threshold_source": "validation"}
+    metrics["pixels"]["dice_threshold"] = chosen.pixels
+    metrics["slices"] |= {
+        "position_matched_pairs": _matched_pairs(measured, protocol),
+        **_counts(measured.slice_label),
+    }
+    metrics["patients"] |= {"n": measured.patients, **_counts(measured.patient_label)}
+    curve = froc_curve(measured.lesion_score, measured.false_score, int(measured.patient_images.sum()))
+    defined = len(measured.lesion_score) > 0
+    metrics["lesions"] |= {
+        "n_lesions": len(measured.lesion_score),
+        "sensitivity_at_false_positives": {
+            f"{limit:g}": sensitivity_at(curve, limit) if defined else math.nan for limit in FROC_LIMITS
+        },
+        "by_size": sensitivity_by_size(measured, chosen.lesions, SIZE_EDGES_PX),
+    }
+    metrics["lesions_3d"]["n_lesions"] = len(measured.lesion3d_score)
+    baselines = {name: own for name, own in numbers.items() if name != METHOD}
+    metrics["baselines"] = {name: _defined(_nested(own)) for name, own in baselines.items()}
+    metrics["minus_baseline"] = {name: _defined(_nested(numbers[METHOD].minus(own))) for name, own in baselines.items()}
+    return metrics
 
-    slices: pd.DataFrame
-    domains: DomainNames
-    foreground: np.ndarray
-    anomaly: np.ndarray
-    masks: np.ndarray
-    intensity: np.ndarray
-    matches: list[LesionMatches]
-    same_l1: np.ndarray
 
-    @property
-    def labeled(self) -> np.ndarray:
-        """(S,) bool: slices of one of the two domains."""
-        return (self.slices["domains"] != "").to_numpy()
-
-    @property
-    def diseased(self) -> np.ndarray:
-        """(S,) bool."""
-        return self.domains.is_diseased(self.slices["domains"])
-
-
-def slice_metrics(split: SplitMaps) -> dict[str, Any]:
-    """Healthy against diseased slices by their highest map pixel."""
-    kept = split.labeled
-    labels, scores = split.diseased[kept], slice_scores(split.anomaly)[kept]
-    patients = split.slices["patient"].to_numpy()[kept]
-    matched = position_matched_auc(labels, scores, split.slices["height"].to_numpy()[kept])
-    hits = peak_hits(split.anomaly, split.masks)[split.diseased]
+def report_metrics(measured: Measurements, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """How often reports are right at the two thresholds that travel with the model, `chosen` at its validation."""
+    candidate, patient = (float(chosen.get(name, math.nan)) for name in ("threshold", "patient_threshold"))
+    if math.isnan(candidate):
+        return {"candidate_threshold": math.nan, "patient_threshold": math.nan}
+    called = measured.patient_score >= patient
     return {
-        "auc": auc_score(labels, scores),
-        "auc_ci95": _interval(lambda i: auc_score(labels[i], scores[i]), patients),
-        "auc_position_matched": matched.auc,
-        "position_matched_pairs": matched.pairs,
-        "peak_hit": _share(hits, "peak hit"),
-        "n_healthy": int((~labels).sum()),
-        "n_diseased": int(labels.sum()),
+        "candidate_threshold": candidate,
+        "lesion_sensitivity": _share(measured.lesion_score >= candidate),
+        "false_positives_per_image": _ratio((measured.false_score >= candidate).sum(), measured.patient_images.sum()),
+        "patient_threshold": patient,
+        "patient_sensitivity": _share(called[measured.patient_label == ABNORMAL]),
+        "patient_specificity": _share(~called[measured.patient_label == NORMAL]),
     }
 
 
-def patient_table(split: SplitMaps, patients: pd.DataFrame) -> pd.DataFrame:
-    """One row a patient of `patients`, most abnormal first; its score is that of its most abnormal slice."""
-    own = split.slices.assign(score=slice_scores(split.anomaly), diseased=split.diseased).groupby("patient")
-    table = own.agg(score=("score", "max"), slices=("score", "size"), diseased_slices=("diseased", "sum")).reset_index()
-    table = patients[["patient", "domain"]].merge(table, on="patient")
+def slice_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> pd.DataFrame:
+    """One row a slice: what the cohort says of it, scores, candidates with a peak ≥ `threshold` that hit nothing."""
+    measured = test.methods[METHOD]
+    rows = cohort.split("test").set_index(["patient", "row"])
+    keys = [(test.patients[p], r) for p, r in zip(measured.slice_patient, measured.slice_row, strict=True)]
+    table = rows.loc[keys].reset_index()
+    drawn = measured.patient_images[measured.slice_patient] > 0
+    called = measured.false_score >= threshold
+    false = pd.Series(1, index=pd.MultiIndex.from_arrays([measured.false_patient[called], measured.false_row[called]]))
+    counted = false.groupby(level=[0, 1]).sum() if len(false) else false
+    places = pd.MultiIndex.from_arrays([measured.slice_patient, measured.slice_row])
+    return table.assign(
+        score=measured.slice_score,
+        peak_in_lesion=pd.Series(measured.slice_peak_hit).astype("boolean"),
+        brightest_pixel=test.methods["intensity"].slice_score,
+        false_candidates=pd.Series(counted.reindex(places, fill_value=0).to_numpy(), dtype="Int64").where(drawn),
+        same_domain_l1=measured.slice_same_l1,
+    )
+
+
+def patient_table(test: SplitMeasurements, cohort: Cohort, thresholds: Thresholds) -> pd.DataFrame:
+    """One row a patient, most abnormal first; counts of lesions and candidates are those of slices."""
+    measured = test.methods[METHOD]
+    total = measured.patients
+    found, called = measured.lesion_score >= thresholds.lesions, measured.false_score >= thresholds.lesions
+    drawn = measured.patient_images > 0
+    domains = cohort.patients.set_index("patient")["domain"]
+    table = pd.DataFrame(
+        {
+            "patient": test.patients,
+            "domain": domains.loc[test.patients].to_numpy(),
+            "score": measured.patient_score,
+            "slices": np.bincount(measured.slice_patient, minlength=total),
+            "diseased_slices": np.bincount(measured.slice_patient[measured.slice_label == ABNORMAL], minlength=total),
+            "lesions": np.bincount(measured.lesion_patient, minlength=total),
+            "lesions_found": np.bincount(measured.lesion_patient[found], minlength=total),
+            "false_candidates": np.bincount(measured.false_patient[called], minlength=total),
+            "dice": patient_dice(measured, thresholds.pixels),
+            "hausdorff95_mm": measured.patient_hausdorff95_mm,
+        }
+    )
+    for name in ("lesions", "lesions_found", "false_candidates"):
+        table[name] = table[name].astype("Int64").where(drawn)
     return table.sort_values(["score", "patient"], ascending=[False, True], ignore_index=True)
 
 
-def patient_metrics(patients: pd.DataFrame, domains: DomainNames) -> dict[str, Any]:
-    """Healthy against diseased patients."""
-    known = patients[patients["domain"] != ""]
-    labels, scores = domains.is_diseased(known["domain"]), known["score"].to_numpy()
-    return {
-        "auc": auc_score(labels, scores),
-        "auc_ci95": _interval(lambda i: auc_score(labels[i], scores[i]), known["patient"].to_numpy()),
-        "n_healthy": int((~labels).sum()),
-        "n_diseased": int(labels.sum()),
+def lesion_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> pd.DataFrame:
+    """One row a lesion of a slice."""
+    measured = test.methods[METHOD]
+    index = cohort.split("test").set_index(["patient", "row"])["slice_index"]
+    names = [test.patients[number] for number in measured.lesion_patient]
+    return pd.DataFrame(
+        {
+            "patient": names,
+            "slice_index": index.loc[list(zip(names, measured.lesion_row, strict=True))].to_numpy(),
+            "size_px": measured.lesion_size.astype(int),
+            "best_score": np.where(np.isfinite(measured.lesion_score), measured.lesion_score, np.nan),
+            "detected": measured.lesion_score >= threshold,
+        }
+    )
+
+
+def patient_dice(measured: Measurements, threshold: float) -> np.ndarray:
+    """Dice of each patient's pixels ≥ `threshold` (P,); NaN where there is neither lesion nor call."""
+    called = measured.pixel_level >= threshold
+    hits, wrong, lesion = (
+        np.bincount(measured.pixel_patient, counts, measured.patients)
+        for counts in (measured.pixel_lesion * called, measured.pixel_normal * called, measured.pixel_lesion)
+    )
+    total = hits + wrong + lesion + measured.patient_missed
+    known = (total > 0) & ~np.isnan(threshold)
+    return np.where(known, 2 * hits / np.maximum(total, 1), np.nan)
+
+
+def _nested(numbers: Numbers) -> dict[str, dict[str, Any]]:
+    """Numbers by group, each with its interval."""
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in numbers.values.items():
+        group, _, key = name.partition(".")
+        interval = numbers.interval(name)
+        nested.setdefault(group, {})[key] = value
+        nested[group][key + INTERVAL] = [interval.low, interval.high]
+    return nested
+
+
+def _defined(nested: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Without what a baseline cannot have, as it has no maps."""
+    kept = {
+        group: {key: value for key, value in numbers.items() if not math.isnan(numbers[key.removesuffix(INTERVAL)])}
+        for group, numbers in nested.items()
     }
+    return {group: numbers for group, numbers in kept.items() if numbers}
 
 
-def lesion_metrics(split: SplitMaps, threshold: float) -> dict[str, Any]:
-    """Lesions found by candidates with a peak of `threshold` or more; undefined without a threshold."""
-    matches = join_matches(split.matches)
-    known = not math.isnan(threshold)
-    return {
-        "sensitivity": matches.sensitivity(threshold) if known else math.nan,
-        "false_positives_per_image": matches.false_positives_per_image(threshold) if known else math.nan,
-        "threshold": threshold,
-        "threshold_source": "validation",
-        "n_lesions": len(matches.detection_scores),
-    }
+def _counts(labels: np.ndarray) -> dict[str, int]:
+    return {"n_healthy": int((labels == NORMAL).sum()), "n_diseased": int((labels == ABNORMAL).sum())}
 
 
-def fixed_point_metrics(split: SplitMaps) -> dict[str, Any]:
-    """What translation changes that it should not: [0, 1] intensity, smaller is better."""
-    diseased = split.diseased
-    return {
-        "same_domain_l1": float(np.nanmean(split.same_l1))
-        if split.labeled.any()
-        else undefined("same-domain L1", "no slice is healthy or diseased"),
-        "collateral_change": collateral_change(
-            split.anomaly[diseased], split.masks[diseased], split.foreground[diseased]
-        ),
-    }
+def _matched_pairs(measured: Measurements, protocol: Protocol) -> int:
+    known = measured.slice_label != UNKNOWN
+    _, pairs = matched_pairs_by_patient(
+        measured.slice_label[known] == ABNORMAL,
+        measured.slice_score[known],
+        measured.slice_height[known],
+        measured.slice_patient[known],
+        measured.patients,
+        tolerance=protocol.height_tolerance,
+    )
+    return int(pairs.sum())
 
 
-def pixel_metrics(split: SplitMaps, threshold: float) -> dict[str, Any]:
-    """Pixels pooled over all slices; those with a map value of `threshold` or more are called lesion."""
-    predicted = (split.anomaly >= threshold) & split.foreground
-    return {
-        "average_precision": pixel_average_precision(split.anomaly, split.masks, split.foreground),
-        "dice": math.nan if math.isnan(threshold) else dice_score(predicted, split.masks),
-        "dice_threshold": threshold,
-        "dice_oracle": best_dice(split.anomaly, split.masks, split.foreground).dice,
-    }
+def _share(cases: np.ndarray) -> float:
+    return float(cases.mean()) if len(cases) else math.nan
 
 
-def baseline_metrics(test: SplitMaps, train: pd.DataFrame) -> dict[str, Any]:
-    """What no training at all reaches; slice positions are learned from `train`, rows of the slice table."""
-    kept = test.labeled
-    labels, heights = test.diseased[kept], test.slices["height"].to_numpy()[kept]
-    train = train[train["domains"] != ""]
-    table = learn_position_table(test.domains.is_diseased(train["domains"]), train["height"].to_numpy())
-    return {
-        "intensity": {
-            "slices": {
-                "auc": auc_score(labels, slice_scores(test.intensity)[kept]),
-                "peak_hit": _share(peak_hits(test.intensity, test.masks)[test.diseased], "peak hit"),
-            },
-            "pixels": {"average_precision": pixel_average_precision(test.intensity, test.masks, test.foreground)},
-        },
-        "slice_position": {"slices": {"auc": auc_score(labels, table.score(heights))}},
-    }
-
-
-def report_metrics(split: SplitMaps, patients: pd.DataFrame, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """How often reports are right at the two thresholds that travel with the model, `chosen` at its validation."""
-    candidate, patient = (float(chosen.get(name, math.nan)) for name in ("threshold", "patient_threshold"))
-    matches = join_matches(split.matches)
-    abnormal = (patients["score"] >= patient).to_numpy()
-    texts = patients["domain"]
-    diseased, healthy = split.domains.is_diseased(texts), (texts == split.domains.healthy_text).to_numpy()
-    if math.isnan(candidate):
-        return {"candidate_threshold": math.nan, "patient_threshold": math.nan}
-    return {
-        "candidate_threshold": candidate,
-        "lesion_sensitivity": matches.sensitivity(candidate),
-        "false_positives_per_image": matches.false_positives_per_image(candidate),
-        "patient_threshold": patient,
-        "patient_sensitivity": _share(abnormal[diseased], "patient sensitivity"),
-        "patient_specificity": _share(~abnormal[healthy], "patient specificity"),
-    }
-
-
-def _share(cases: np.ndarray, metric: str) -> float:
-    return float(cases.mean()) if len(cases) else undefined(metric, "there is no case to count")
-
-
-def _interval(statistic: Callable[[np.ndarray], float], patients: np.ndarray) -> list[float]:
-    return list(bootstrap_interval(statistic, patients))
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator else math.nan

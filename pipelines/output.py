@@ -32,7 +32,7 @@ def claim_output(
     """Make `output` ready to be written to, and mark it as this command's.
 
     Args:
-        output: a folder; absent or empty is always fine.
+        output: a folder; absent, or empty but for a mark, is always fine.
         existing: what to do when it holds something. Only a folder that the same command marked is ever gone on with,
             or emptied.
         command: name of the command.
@@ -41,7 +41,8 @@ def claim_output(
     """
     if output.is_file():
         raise UsageError(f"{output}: is a file; give a folder")
-    if output.is_dir() and any(output.iterdir()):
+    # The mark alone is left by a command that could not start; there is nothing to lose.
+    if output.is_dir() and any(child.name != OUTPUT_MARKER for child in output.iterdir()):
         _check_reuse(output, existing, command, inputs, can_resume)
         if existing is Existing.OVERWRITE:
             for child in output.iterdir():

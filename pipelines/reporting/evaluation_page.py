@@ -1,109 +1,126 @@
-"""The page of results that `fpgan evaluate` writes, and its figures."""
+"""The page of results that `fpgan evaluate` writes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
-from evaluation.froc import froc_curve
-from evaluation.lesions import join_matches
-from evaluation.roc import roc_curve
-from evaluation.scores import slice_scores
-from pipelines.inference import map_patient
-from pipelines.metrics import SplitMaps
+from evaluation.protocol import Protocol
+from pipelines.measuring import Calibration, SplitMeasurements
+from pipelines.methods import METHOD, TITLES, MapSource
+from pipelines.metrics import INTERVAL
 from pipelines.reporting import figures
-from pipelines.reporting.page import render
+from pipelines.reporting.evaluation_cases import choose_cases, draw_attribute_grid, draw_cases
+from pipelines.reporting.evaluation_figures import draw_curves
+from pipelines.reporting.page import format_number, render
+from pipelines.reporting.titles import COMPARED, NUMBER_TITLES, digits_of
 
-_EXAMPLES = 6
+_TELLING_AUC = 0.8
+_DRAWN = (METHOD, "intensity", "local_contrast", "mirror_difference")
+"""Methods with curves of their own; more lines than these nobody can tell apart."""
 
 
-def write_evaluation_page(
-    output: Path, metrics: Mapping[str, Any], *, test: SplitMaps, cohort: Cohort, model: FixedPointGAN
-) -> None:
-    """Write `curves.png`, `examples.png` and `index.html`, which holds both."""
-    curves = _draw_curves(metrics, test)
-    examples = _draw_examples(metrics, test, cohort, model)
-    (output / "curves.png").write_bytes(curves)
-    (output / "examples.png").write_bytes(examples)
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a page shows.
+
+    `title` and `origin` name what was evaluated, `model` is None where maps of another method were; `metrics` is what
+    `metrics.json` holds, `slices` and `patients` are the tables.
+    """
+
+    title: str
+    origin: str
+    metrics: Mapping[str, Any]
+    test: SplitMeasurements
+    calibration: Calibration
+    protocol: Protocol
+    cohort: Cohort
+    source: MapSource
+    model: FixedPointGAN | None
+    slices: pd.DataFrame
+    patients: pd.DataFrame
+
+
+def write_evaluation_page(output: Path, evaluation: Evaluation) -> None:
+    """Write `index.html` and its pictures `curves.png`, `cases.png` and, for attributes, `attributes.png`."""
+    pictures = _draw(evaluation)
+    for name, picture in pictures.items():
+        (output / f"{name}.png").write_bytes(picture)
+    metrics = evaluation.metrics
     page = render(
         "evaluation.html",
         title="Evaluation",
+        evaluated=evaluation.title,
+        origin=evaluation.origin,
         metrics=metrics,
-        n_patients=test.slices["patient"].nunique(),
-        channels=", ".join(cohort.settings.preparation.channels),
-        iteration=model.metadata.get("training", {}).get("iteration", "?"),
-        curves=figures.data_uri(curves),
-        examples=figures.data_uri(examples),
+        channels=", ".join(evaluation.cohort.settings.preparation.channels),
+        columns=[NUMBER_TITLES[name] for name in COMPARED],
+        methods=[
+            (title, [_cell(own, name) for name in COMPARED])
+            for title, own in (
+                (evaluation.title, metrics),
+                *((TITLES[name], own) for name, own in metrics["baselines"].items()),
+            )
+        ],
+        notes=_notes(metrics),
+        numbers=[(title, _cell(metrics, name)) for name, title in NUMBER_TITLES.items()],
+        resamples=evaluation.protocol.resamples,
+        pictures={name: figures.data_uri(picture) for name, picture in pictures.items()},
     )
-    (output / "index.html").write_text(page, encoding="utf-8")
+    (output / "index.html").write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
 
 
-def _draw_curves(metrics: Mapping[str, Any], test: SplitMaps) -> bytes:
-    with figures.figure(1, 2, width=9, height=3.8) as (canvas, axes):
-        left, right = axes[0]
-        labels = test.diseased[test.labeled]
-        if labels.any() and not labels.all():
-            for scores, name, color, auc in (
-                (slice_scores(test.anomaly), "model", figures.MODEL_COLOR, metrics["slices"]["auc"]),
-                (
-                    slice_scores(test.intensity),
-                    "brightest pixel",
-                    figures.BASELINE_COLOR,
-                    metrics["baselines"]["intensity"]["slices"]["auc"],
-                ),
-            ):
-                curve = roc_curve(labels, scores[test.labeled])
-                left.plot(
-                    curve.false_positive_rate, curve.true_positive_rate, color=color, label=f"{name}, AUC {auc:.3f}"
-                )
-            left.legend(loc="lower right")
-        left.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8, linestyle=":")
-        left.set(xlabel="false positive rate", ylabel="true positive rate", title="Slices: healthy against diseased")
-        froc = froc_curve(join_matches(test.matches))
-        right.step(froc.false_positives_per_image, froc.sensitivity, where="post", color=figures.MODEL_COLOR)
-        lesions = metrics["lesions"]
-        right.plot(
-            lesions["false_positives_per_image"],
-            lesions["sensitivity"],
-            "o",
-            color=figures.CANDIDATE_COLOR,
-            label="threshold from validation",
+def _draw(evaluation: Evaluation) -> dict[str, bytes]:
+    titles = {METHOD: evaluation.title, **TITLES}
+    drawn = {name: titles[name] for name in _DRAWN if name in evaluation.test.methods}
+    pictures = {"curves": draw_curves(evaluation.test.methods, evaluation.metrics, drawn)}
+    domains = evaluation.cohort.settings.domains
+    cases = choose_cases(evaluation.patients, evaluation.slices, domains.healthy_text)
+    if cases:
+        pictures["cases"] = draw_cases(
+            cases,
+            evaluation.cohort,
+            evaluation.source,
+            evaluation.model,
+            evaluation.protocol,
+            evaluation.protocol.binarization_rule(evaluation.calibration.cuts.get(METHOD)),
+            evaluation.calibration.thresholds[METHOD].lesions,
         )
-        right.set(xlabel="false positives per image", ylabel="lesion sensitivity", title="Lesions", ylim=(0, 1.02))
-        right.legend(loc="lower right")
-        return figures.to_png(canvas)
+    if evaluation.model and not domains.exclusive and (evaluation.slices["domains"] != "").any():
+        pictures["attributes"] = draw_attribute_grid(evaluation.cohort, evaluation.model, evaluation.slices)
+    return pictures
 
 
-def _draw_examples(metrics: Mapping[str, Any], test: SplitMaps, cohort: Cohort, model: FixedPointGAN) -> bytes:
-    chosen = _choose_examples(test)
-    with figures.figure(max(1, len(chosen)), 4, width=8.4, height=2.15 * max(1, len(chosen))) as (canvas, axes):
-        for row, place in zip(axes, chosen, strict=False):
-            record = test.slices.iloc[place]
-            maps = map_patient(model, cohort.images(record["patient"])[record["row"]][None])
-            image, limit = maps.images[0, 0], max(0.1, float(test.anomaly[place].max()))
-            figures.show_slice(row[0], image, title=f"input · {record['domains'] or 'neither'}")
-            figures.show_slice(row[1], maps.healthy[0, 0] * maps.foreground[0], title="healthy translation")
-            shown = figures.show_difference(row[2], maps.signed[0], limit, title="difference")
-            canvas.colorbar(shown, ax=row[2], shrink=0.8)
-            figures.show_slice(row[3], image, title=f"score {test.anomaly[place].max():.2f}")
-            figures.outline(row[3], test.masks[place] > 0, figures.TRUTH_COLOR)
-            candidates = maps.candidates[0]
-            strong = 1 + np.flatnonzero(candidates.peaks >= metrics["lesions"]["threshold"])
-            figures.outline(row[3], np.isin(candidates.labels, strong), figures.CANDIDATE_COLOR)
-        return figures.to_png(canvas)
+def _notes(metrics: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    notes = []
+    if metrics["baselines"]["slice_position"].get("slices", {}).get("auc", 0) > _TELLING_AUC:
+        notes.append(
+            "On this cohort the height of a slice alone tells healthy from diseased well. The slice AUC then says "
+            "little; look at localization and at the AUC among slices of the same height."
+        )
+    for name, difference in metrics["minus_baseline"].items():
+        low, high = difference.get("lesions", {}).get("froc_score" + INTERVAL, (math.nan, math.nan))
+        if low <= 0:
+            how = "better than" if high < 0 else "about as well as"
+            notes.append(f"On this cohort, {TITLES[name].lower()} finds lesions {how} the method under test does.")
+    return notes
 
 
-def _choose_examples(test: SplitMaps) -> list[int]:
-    """Rows of the slice table: diseased ones from best to worst score, and the two most abnormal healthy ones."""
-    scores = slice_scores(test.anomaly)
-    diseased = np.flatnonzero(test.diseased)
-    diseased = diseased[np.argsort(-scores[diseased], kind="stable")]
-    spread = diseased[np.linspace(0, len(diseased) - 1, min(_EXAMPLES - 2, len(diseased))).astype(int)]
-    healthy = np.flatnonzero(test.labeled & ~test.diseased)
-    healthy = healthy[np.argsort(-scores[healthy], kind="stable")][:2]
-    return [*spread.tolist(), *healthy.tolist()]
+def _cell(numbers: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """A number as text, and its interval as text, both empty where the method does not have it."""
+    group, _, key = name.partition(".")
+    value = numbers.get(group, {}).get(key, math.nan)
+    if math.isnan(value):
+        return "–", ""
+    digits = digits_of(name)
+    low, high = numbers[group][key + INTERVAL]
+    interval = "" if math.isnan(low) else f"{format_number(low, digits)} to {format_number(high, digits)}"
+    return format_number(value, digits), interval

@@ -15,12 +15,19 @@ matplotlib.use("Agg")  # no window system is needed, or looked for
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 MODEL_COLOR = "#0b5cad"
-BASELINE_COLOR = "#8a8a8a"
 CANDIDATE_COLOR = "#e8590c"
-TRUTH_COLOR = "#0ca678"
+TRUTH_COLOR = "#1098ad"
+LINE_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": MODEL_COLOR, "linestyle": "-", "linewidth": 2.0},
+    {"color": "#555555", "linestyle": "--", "linewidth": 1.4},
+    {"color": "#b3730a", "linestyle": ":", "linewidth": 1.8},
+    {"color": "#7b4fa3", "linestyle": "-.", "linewidth": 1.4},
+)
+"""Of curves that share a panel, the evaluated method's first."""
 DIFFERENCE_COLORS = "RdBu_r"
 """Diverging around zero: red where the image is brighter than its healthy translation, blue where it is darker."""
 
@@ -57,6 +64,11 @@ def to_png(canvas: Figure, *, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
+def rgb(color: str) -> tuple[float, float, float]:
+    """Red, green and blue of a color, each in [0, 1]."""
+    return to_rgb(color)
+
+
 def data_uri(png: bytes) -> str:
     """A PNG as a URI that a self-contained page can show."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
@@ -65,7 +77,7 @@ def data_uri(png: bytes) -> str:
 def show_slice(axes: Axes, image: np.ndarray, *, title: str = "", aspect: float = 1.0) -> None:
     """A gray slice (rows, columns) in [0, 1], without axes."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
-    _bare(axes, title)
+    bare(axes, title)
 
 
 def show_difference(axes: Axes, difference: np.ndarray, limit: float, *, title: str = "", aspect: float = 1.0) -> Any:
@@ -73,14 +85,15 @@ def show_difference(axes: Axes, difference: np.ndarray, limit: float, *, title: 
     image = axes.imshow(
         difference, cmap=DIFFERENCE_COLORS, vmin=-limit, vmax=limit, aspect=aspect, interpolation="nearest"
     )
-    _bare(axes, title)
+    bare(axes, title)
     return image
 
 
-def outline(axes: Axes, mask: np.ndarray, color: str) -> None:
+def outline(axes: Axes, mask: np.ndarray, color: str, *, dashed: bool = False) -> None:
     """The border of a mask (rows, columns)."""
     if mask.any() and not mask.all():
-        axes.contour(mask.astype(float), [0.5], colors=[color], linewidths=1.1)
+        style = "dashed" if dashed else "solid"
+        axes.contour(mask.astype(float), [0.5], colors=[color], linewidths=1.3, linestyles=style)
 
 
 def letter(axes: Axes, letters: Sequence[str]) -> None:
@@ -103,7 +116,8 @@ def scale_bar(axes: Axes, pixel_mm: float, *, length_mm: float = 50) -> None:
     axes.text(start, y - rows * 0.02, f"{length_mm:g} mm", color="#ffd43b", fontsize=7, va="bottom")
 
 
-def _bare(axes: Axes, title: str) -> None:
+def bare(axes: Axes, title: str = "") -> None:
+    """Axes without ticks and frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

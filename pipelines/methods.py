@@ -1,0 +1,129 @@
+"""What is measured on a cohort: a model, maps that another method wrote, and beside them what needs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+import numpy as np
+import pandas as pd
+
+from anomaly_fpgan.model import FixedPointGAN
+from data_prep.cohort import Cohort
+from data_prep.labels import DomainNames
+from evaluation.baselines import (
+    PositionTable,
+    foreground_areas,
+    intensity_map,
+    learn_position_table,
+    local_contrast_map,
+    mirror_difference_map,
+)
+from evaluation.difference import clean_map, difference_map, foreground_of
+from evaluation.protocol import Protocol
+from evaluation.scores import slice_scores
+from evaluation.translation import same_domain_l1
+from pipelines.foreign_maps import read_map
+
+METHOD = "model"
+"""The name of what is evaluated, among the baselines."""
+THRESHOLDED = "intensity_threshold"
+TITLES = {
+    "intensity": "Brightest pixel",
+    "intensity_percentile": "99th percentile of intensity",
+    THRESHOLDED: "Intensity threshold from validation",
+    "local_contrast": "Local contrast",
+    "mirror_difference": "Left–right mirror difference",
+    "slice_position": "Height of the slice alone",
+    "foreground_area": "Foreground area alone",
+}
+"""Of the baselines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodMaps:
+    """Anomaly maps of one patient's S slices.
+
+    `anomaly` is (S, H, W); `same_l1` (S,) is mean |G(x, c_x) − x|, None where nothing was translated.
+    """
+
+    anomaly: np.ndarray
+    same_l1: np.ndarray | None
+
+
+class MapSource(Interface):
+    """Where the maps that are evaluated come from."""
+
+    def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
+        """Maps of a patient's images (S, C, H, W) with their domains as the slice table writes them.
+
+        Raises:
+            DataError: when there is none.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMaps:
+    """Maps that a model makes."""
+
+    model: FixedPointGAN
+    domains: DomainNames
+    protocol: Protocol
+
+    def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
+        healthy = self.model.translate(images, "healthy")
+        anomaly = difference_map(images, healthy, reduction=self.protocol.reduction)
+        # Healthy slices were translated to their own domain already; slices of no domain have none.
+        same = np.where((texts == self.domains.healthy_text).to_numpy(), same_domain_l1(images, healthy), np.nan)
+        diseased = self.domains.is_diseased(texts)
+        if diseased.any():
+            own = images[diseased]
+            same[diseased] = same_domain_l1(own, self.model.translate_labels(own, self.domains.encode(texts[diseased])))
+        return MethodMaps(anomaly=_cleaned(anomaly, images, self.protocol), same_l1=same)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderMaps:
+    """Maps that another method wrote."""
+
+    folder: Path
+    cohort: Cohort
+    protocol: Protocol
+
+    def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
+        anomaly = read_map(self.folder, patient, self.cohort)
+        return MethodMaps(anomaly=_cleaned(anomaly, images, self.protocol), same_l1=None)
+
+
+def baseline_maps(cohort: Cohort) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Map baselines by name: from images (S, C, H, W) and their foreground to maps (S, H, W)."""
+    maps = {"intensity": lambda images, _: intensity_map(images), "local_contrast": local_contrast_map}
+    if cohort.settings.preparation.axis != "sagittal":  # whose slices do not show both sides
+        maps["mirror_difference"] = mirror_difference_map
+    return maps
+
+
+def position_table(cohort: Cohort) -> PositionTable:
+    """The share of diseased slices at each height, of the training patients."""
+    train = cohort.split("train")
+    train = train[train["domains"] != ""]
+    return learn_position_table(cohort.settings.domains.is_diseased(train["domains"]), train["height"].to_numpy())
+
+
+def baseline_scores(
+    images: np.ndarray, foreground: np.ndarray, heights: np.ndarray, table: PositionTable
+) -> dict[str, np.ndarray]:
+    """Score baselines by name: (S,) of one patient's slices."""
+    return {
+        "intensity_percentile": slice_scores(intensity_map(images), foreground, rule="percentile"),
+        "slice_position": table.score(heights),
+        "foreground_area": foreground_areas(foreground),
+    }
+
+
+def _cleaned(anomaly: np.ndarray, images: np.ndarray, protocol: Protocol) -> np.ndarray:
+    if not protocol.rim_px and protocol.median_px == 1:
+        return anomaly
+    return clean_map(anomaly, foreground_of(images), rim_px=protocol.rim_px, median_px=protocol.median_px)
