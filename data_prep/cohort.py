@@ -67,6 +67,10 @@ class Cohort:
         """The rows of `slices` of one split: `train`, `validation` or `test`."""
         return self.slices[self.slices["split"] == name]
 
+    def failures(self) -> pd.DataFrame:
+        """Inputs that could not be used: `patient` and `reason`."""
+        return _read_table(self.path / "failures.csv")
+
     def digest(self) -> str:
         """Changes with the patients, their images, their split and how they were prepared."""
         columns = self.patients[["patient", "sha256", "split"]].sort_values("patient")

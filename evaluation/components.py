@@ -70,9 +70,10 @@ def find_components(
     check_stack("mask", mask)
     check_stack("anomaly", anomaly)
     check_same_shape(mask=mask, anomaly=anomaly)
-    # With bool, cc3d 4.1 errs: with 8 neighbors on an even number of odd rows, with 26 on volumes of a single line.
     mask = np.ascontiguousarray(mask, bool)
-    return _describe(_label(mask, spatial_dims, connectivity), mask, anomaly, min_size)
+    # With bool, cc3d 4.1 errs: with 8 neighbors on an even number of odd rows, with 26 on volumes of a single line.
+    labels = _label(mask.view(np.uint8), spatial_dims, connectivity)
+    return _describe(labels, mask, anomaly, min_size)
 
 
 def _label(mask: np.ndarray, spatial_dims: int, connectivity: int | None) -> np.ndarray:

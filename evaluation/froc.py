@@ -10,7 +10,7 @@ from evaluation.checks import check_cases
 from evaluation.undefined import undefined
 
 FROC_LIMITS = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
-"""False positives per image whose sensitivities a FROC score averages, as in the LUNA16 and CAMELYON challenges."""
+"""False positives per image whose sensitivities a FROC score averages, as in the LUNA16 challenge."""
 
 
 @dataclass(frozen=True, kw_only=True)

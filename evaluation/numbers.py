@@ -79,7 +79,7 @@ UNDEFINED_BECAUSE = {
     "lesions_3d.sensitivity": "there is no lesion, or no threshold from validation",
     "lesions_3d.false_positives_per_patient": "no patient's lesions were drawn, or validation gave no threshold",
     "lesions_3d.froc_score": "there is no lesion",
-    "pixels.average_precision": "there is no lesion pixel",
+    "pixels.average_precision": "there is no lesion pixel in the foreground",
     "pixels.dice": "no pixel is lesion or called so, or there is no threshold from validation",
     "pixels.dice_oracle": "there is no lesion pixel",
     "pixels.hausdorff95_mm": "no patient has both a lesion and a pixel called lesion, or slices have no spacing in mm",
@@ -187,14 +187,26 @@ def pooled_pixels(measurements: Measurements) -> PixelCounts:
     return join_pixel_counts([counts])
 
 
+def dice_sums(measurements: Measurements, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """2 |A ∩ B| and |A| + |B| of each patient (P,), A pixels ≥ `threshold`, B lesion pixels; all 0 where it is NaN."""
+    m = measurements
+    called = m.pixel_level >= threshold
+    hits, wrong, lesion = (
+        np.bincount(m.pixel_patient, counts, m.patients)
+        for counts in (m.pixel_lesion * called, m.pixel_normal * called, m.pixel_lesion)
+    )
+    known = float(not np.isnan(threshold))
+    return 2 * hits * known, (hits + wrong + lesion + m.patient_missed) * known
+
+
 def _operating_threshold(labels: np.ndarray, scores: np.ndarray, protocol: Protocol) -> float:
     known = labels != UNKNOWN
     abnormal, scores = labels[known] == ABNORMAL, scores[known]
     if protocol.operating_point == "youden":
         return youden_threshold(abnormal, scores)
     if protocol.operating_point == "sensitivity":
-        return threshold_at_sensitivity(abnormal, scores, protocol.operating_value)
-    return threshold_at_false_positive_rate(abnormal, scores, protocol.operating_value)
+        return threshold_at_sensitivity(abnormal, scores, protocol.operating_sensitivity)
+    return threshold_at_false_positive_rate(abnormal, scores, protocol.operating_false_positive_rate)
 
 
 def _of_slices(
@@ -293,17 +305,10 @@ def _of_pixels(m: Measurements, thresholds: Thresholds, weights: np.ndarray) -> 
     precision, oracle = weighted_pixel_numbers(
         m.pixel_level, m.pixel_lesion, m.pixel_normal, m.pixel_patient, m.patient_missed, weights
     )
-    called = m.pixel_level >= thresholds.pixels
-    hits, called_normal, lesion = (
-        np.bincount(m.pixel_patient, counts, m.patients)
-        for counts in (m.pixel_lesion * called, m.pixel_normal * called, m.pixel_lesion)
-    )
-    total = hits + called_normal + lesion + m.patient_missed
-    dice = weighted_ratio(2 * hits, total, weights)
     measured = ~np.isnan(m.patient_hausdorff95_mm)
     return {
         "pixels.average_precision": precision,
-        "pixels.dice": np.full(len(weights), np.nan) if np.isnan(thresholds.pixels) else dice,
+        "pixels.dice": weighted_ratio(*dice_sums(m, thresholds.pixels), weights),
         "pixels.dice_oracle": oracle,
         "pixels.hausdorff95_mm": weighted_ratio(
             np.where(measured, m.patient_hausdorff95_mm, 0), measured.astype(float), weights

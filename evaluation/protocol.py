@@ -23,7 +23,7 @@ class Protocol(BaseModel):
     """Pixels of the foreground's rim where maps are set to 0. Outside the patent."""
     median_px: int = Field(default=1, ge=1)
     """Size of a median filter of maps, odd; 1 is none. Outside the patent."""
-    score: ScoreRule | Literal["candidates"] = "max"
+    score: Literal[ScoreRule, "candidates"] = "max"
     """Of a slice: its `max`imum pixel (the patent's), a `percentile` or the `mean` over its foreground, or the sum of
     the map over its `candidates`."""
     score_percentile: float = Field(default=99.0, ge=0, le=100)
@@ -40,7 +40,7 @@ class Protocol(BaseModel):
     """For `percentile`."""
     binarization_threshold: float | None = None
     """For `fixed`: pixels above it make candidates."""
-    false_positive_rate: float = Field(default=0.001, ge=0, le=1)
+    false_positive_rate: float = Field(default=0.001, ge=0, lt=1)
     """For `validation`."""
     connectivity: int | None = Field(default=None, ge=1, le=2)
     """Neighbors in a slice share an edge (1) or a corner too (2, the same as none given); for components in 3D, 1 means
@@ -53,8 +53,10 @@ class Protocol(BaseModel):
     """For the rule `iou`."""
     operating_point: Literal["youden", "sensitivity", "false_positive_rate"] = "youden"
     """How the thresholds of slices and of patients are chosen on validation patients."""
-    operating_value: float = Field(default=0.9, ge=0, le=1)
-    """The sensitivity to reach, or the false positive rate to keep."""
+    operating_sensitivity: float = Field(default=0.9, ge=0, le=1)
+    """What the operating point `sensitivity` reaches at least."""
+    operating_false_positive_rate: float = Field(default=0.05, ge=0, le=1)
+    """What the operating point `false_positive_rate` keeps at most."""
     false_positives_per_image: float = Field(default=0.5, ge=0)
     """The lesion threshold has the highest sensitivity on validation patients with at most so many.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from evaluation.checks import check_same_shape, check_stack
@@ -11,7 +13,8 @@ from evaluation.undefined import undefined
 def hausdorff95(predicted: np.ndarray, truth: np.ndarray, *, spacing_mm: tuple[float, float, float]) -> float:
     """95th percentile Hausdorff distance in mm between two masks (S, H, W), by MONAI.
 
-    The larger of the 95th percentiles of distances from one surface to the other and back.
+    The larger of the 95th percentiles of distances from one surface to the other and back. A surface is made of the
+    voxels with one of six neighbors, or the end of the array, outside the mask.
 
     Args:
         predicted, truth: bool, or more than 0 where there is lesion.
@@ -29,9 +32,10 @@ def hausdorff95(predicted: np.ndarray, truth: np.ndarray, *, spacing_mm: tuple[f
     from monai.metrics import compute_hausdorff_distance  # seconds to import, and nothing else here needs it
 
     box = _bounding_box(own | other)
-    distance = compute_hausdorff_distance(
-        own[box][None, None], other[box][None, None], include_background=True, percentile=95, spacing=list(spacing_mm)
-    )
+    pair = (own[box][None, None], other[box][None, None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI's, of its own inner calls
+        distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing_mm))
     return float(distance)
 
 

@@ -135,7 +135,8 @@ def _checked(model: type[Settings], values: Mapping[str, Any]) -> Settings:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        # Of a setting of several kinds pydantic adds which kind it tried, as in `literal['max','mean']`.
+        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
         # A rule between several settings is no one setting's, and its message says all.
         where = f"setting `{key}`: " if key else ""
         got = f", got {first['input']!r}" if key else ""

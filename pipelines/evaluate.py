@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from anomaly_fpgan.atomic import write_text_atomically
 from anomaly_fpgan.model import FixedPointGAN
-from data_prep.cohort import Cohort, open_cohort
+from data_prep.cohort import Cohort, file_stem, open_cohort
 from data_prep.errors import DataError
 from evaluation.numbers import measure_numbers, warn_of_undefined
 from evaluation.protocol import Protocol
 from pipelines.errors import UsageError
+from pipelines.foreign_maps import find_map
 from pipelines.inference import model_preparation
 from pipelines.measurements_file import MEASUREMENTS_FILE, StoredMeasurements, save_measurements
-from pipelines.measuring import SplitMeasurements, calibrate, measure_test
+from pipelines.measuring import Calibration, SplitMeasurements, calibrate, measure_test
 from pipelines.methods import METHOD, FolderMaps, MapSource, ModelMaps
 from pipelines.metrics import all_metrics, lesion_table, patient_table, report_metrics, slice_table
 from pipelines.output import Existing, claim_output
@@ -56,6 +55,7 @@ def evaluate(
         problem = "is not the cohort the model was trained on; its test patients may have been used for training"
         raise DataError(problem, path=cohort_path)
     protocol = protocol or Protocol()
+    _check_reduction(protocol, cohort)
     iteration = model.metadata.get("training", {}).get("iteration", "?")
     evaluated = _Evaluated(
         title="This model",
@@ -83,6 +83,7 @@ def evaluate_maps(
         As `evaluate`; UsageError also when no test patient has a map.
     """
     cohort = open_cohort(cohort_path)
+    _check_some_map(maps, cohort)
     protocol = protocol or Protocol()
     source = FolderMaps(folder=maps, cohort=cohort, protocol=protocol)
     evaluated = _Evaluated(title="These maps", origin=f"maps of {maps.resolve().name}", source=source, model=None)
@@ -129,8 +130,8 @@ def _evaluate(
     warn_of_undefined(numbers[METHOD], unless=() if evaluated.model else ("fixed_point.same_domain_l1",))
     metrics = all_metrics(test, numbers, thresholds, protocol)
     if evaluated.model is not None:
-        metrics["reports"] = report_metrics(test.methods[METHOD], evaluated.model.metadata["training"])
-    metrics["excluded"] = excluded(cohort, test)
+        metrics["reports"] = report_metrics(test.methods[METHOD], evaluated.model.metadata.get("training", {}))
+    metrics["excluded"] = excluded(cohort, calibration, test)
     metrics["protocol"] = protocol.model_dump(mode="json")
     chosen = thresholds[METHOD]
     slices = slice_table(test, cohort, chosen.lesions)
@@ -168,13 +169,17 @@ def _evaluate(
     return metrics
 
 
-def excluded(cohort: Cohort, test: SplitMeasurements) -> list[dict[str, Any]]:
+def excluded(cohort: Cohort, calibration: Calibration, test: SplitMeasurements) -> list[dict[str, Any]]:
     """What did not enter some or all numbers: `what`, how many, and why."""
     patients = cohort.patients[cohort.patients["patient"].isin(test.patients)]
     slices = cohort.slices[cohort.slices["patient"].isin(test.patients)]
-    found = [("patient", failure.patient, 1, f"no numbers: {failure.reason}") for failure in test.excluded]
-    unused = pd.read_csv(cohort.path / "failures.csv", dtype=str, keep_default_na=False)
-    found += [("input", row["patient"], 1, f"not in the cohort: {row['reason']}") for _, row in unused.iterrows()]
+    found = [("validation patient", f.patient, 1, f"in no threshold: {f.reason}") for f in calibration.excluded]
+    found += [("patient", failure.patient, 1, f"no numbers: {failure.reason}") for failure in test.excluded]
+    unused = cohort.failures()
+    found += [
+        ("input", name, 1, f"not in the cohort: {reason}")
+        for name, reason in zip(unused["patient"], unused["reason"], strict=True)
+    ]
     blank = int(patients["blank_slices"].astype(int).sum())
     found.append(("slices", "", blank, "not in the cohort: blank or nearly so"))
     reasons = Counter(slices["reason"])
@@ -188,3 +193,24 @@ def excluded(cohort: Cohort, test: SplitMeasurements) -> list[dict[str, Any]]:
     return [
         {"what": what, "name": name, "count": count, "reason": reason} for what, name, count, reason in found if count
     ]
+
+
+def _check_some_map(maps: Path, cohort: Cohort) -> None:
+    names = cohort.split("test")["patient"].unique().tolist()
+    for name in names:
+        try:
+            if find_map(maps, name):
+                return
+        except DataError:
+            if maps.is_dir():  # several volumes that may be meant, which is said where they are read
+                return
+            raise
+    if names:
+        raise UsageError(f"{maps}: holds no map of a test patient; write {file_stem(names[0])}.nii.gz there")
+
+
+def _check_reduction(protocol: Protocol, cohort: Cohort) -> None:
+    channels = cohort.settings.preparation.channels
+    if isinstance(protocol.reduction, int) and not 0 <= protocol.reduction < len(channels):
+        known = ", ".join(f"{number} ({name})" for number, name in enumerate(channels))
+        raise UsageError(f"setting `reduction`: must be max, mean or a channel, {known}, got {protocol.reduction}")

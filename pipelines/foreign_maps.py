@@ -63,4 +63,13 @@ def read_map(folder: Path, patient: str, cohort: Cohort) -> np.ndarray:
             raise DataError(f"must be one 3D volume, holds {len(volume.channels)}; keep the map alone", path=path)
         # In float32, as the lowest integer of a type has no absolute value in it.
         magnitude = np.abs(volume.channels[0], dtype=np.float32)
-        return slices_on_cohort_grid(replace(volume, channels=(magnitude,)), cohort, patient)
+        return _without_noise(slices_on_cohort_grid(replace(volume, channels=(magnitude,)), cohort, patient))
+
+
+def _without_noise(values: np.ndarray) -> np.ndarray:
+    """Values to 16 binary digits: interpolation errs in the last of its 24, and makes what was equal unequal.
+
+    A map of zeros and ones would else have peaks of 1 and of 0.9999999, and a threshold at 1 would part them.
+    """
+    mantissas, exponents = np.frexp(values)
+    return np.ldexp(np.round(mantissas * 2**16) / 2**16, exponents)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -33,6 +33,7 @@ from evaluation.pixels import PixelCounts, count_pixels, join_pixel_counts, thre
 from evaluation.protocol import Protocol
 from evaluation.scores import slice_scores
 from evaluation.undefined import UndefinedMetricWarning
+from pipelines.errors import UsageError
 from pipelines.methods import METHOD, THRESHOLDED, MapSource, baseline_maps, baseline_scores, position_table
 from pipelines.screen import Screen
 
@@ -54,11 +55,13 @@ class PatientSlices:
 class Calibration:
     """What validation patients decide for each method.
 
-    `thresholds`, and for the binarization `validation` the `cuts` above which pixels make candidates.
+    `thresholds`, and for the binarization `validation` the `cuts` above which pixels make candidates; `excluded` are
+    validation patients the evaluated maps of which are missing or unreadable.
     """
 
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     cuts: Mapping[str, float] = field(default_factory=dict)
+    excluded: Sequence[Failure] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +78,28 @@ class SplitMeasurements:
 
 
 def calibrate(cohort: Cohort, source: MapSource, protocol: Protocol, screen: Screen) -> Calibration:
-    """Choose every threshold on the validation patients; baselines need no maps of the evaluated method there."""
+    """Choose every threshold on the validation patients; baselines need no maps of the evaluated method there.
+
+    Raises:
+        UsageError: when the protocol asks for a cut from healthy validation slices, and there is none with a map.
+    """
     cuts: dict[str, float] = {}
     if protocol.binarization == "validation":
         cuts = _choose_cuts(cohort, source, protocol, screen)
     measured = _measure(cohort, "validation", source, protocol, Calibration(cuts=cuts), screen, "Measuring validation")
-    parts = [methods for _, methods, _ in measured]
+    parts, excluded = [], []
+    for name, methods, failure in measured:
+        parts.append(methods)
+        if failure:
+            screen.warn(f"no threshold knows of the validation patient {name}: {failure.reason}")
+            excluded.append(failure)
     names = dict.fromkeys((METHOD, *(name for part in parts for name in part)))
     thresholds = {name: _thresholds(name, parts, protocol) for name in names}
     cut = thresholds["intensity"].pixels if "intensity" in thresholds else np.nan
     if np.isfinite(cut):
         binarized = [{THRESHOLDED: _measure_thresholded(p, cut, protocol)} for p in patients_of(cohort, "validation")]
         thresholds[THRESHOLDED] = _thresholds(THRESHOLDED, binarized, protocol)
-    return Calibration(thresholds=thresholds, cuts=cuts)
+    return Calibration(thresholds=thresholds, cuts=cuts, excluded=excluded)
 
 
 def measure_test(
@@ -224,7 +236,9 @@ def _choose_cuts(cohort: Cohort, source: MapSource, protocol: Protocol, screen: 
             for name, anomaly in made.items():
                 counts.setdefault(name, []).append(count_pixels(anomaly[healthy], nothing, foreground[healthy]))
             show(done, "")
-    return {
-        name: threshold_at_pixel_rate(join_pixel_counts(parts), protocol.false_positive_rate)
-        for name, parts in counts.items()
-    }
+    joined = {name: join_pixel_counts(parts) for name, parts in counts.items()}
+    if METHOD not in joined or not joined[METHOD].normal.any():
+        raise UsageError(
+            "binarization `validation` needs a healthy slice with a map among the validation patients; there is none"
+        )
+    return {name: threshold_at_pixel_rate(own, protocol.false_positive_rate) for name, own in joined.items()}

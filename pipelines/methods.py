@@ -116,11 +116,13 @@ def baseline_scores(
     images: np.ndarray, foreground: np.ndarray, heights: np.ndarray, table: PositionTable
 ) -> dict[str, np.ndarray]:
     """Score baselines by name: (S,) of one patient's slices."""
-    return {
+    scores = {
         "intensity_percentile": slice_scores(intensity_map(images), foreground, rule="percentile"),
-        "slice_position": table.score(heights),
         "foreground_area": foreground_areas(foreground),
     }
+    position = table.score(heights)
+    # Without a labeled training slice nothing is known of heights.
+    return scores if np.isnan(position).any() else scores | {"slice_position": position}
 
 
 def _cleaned(anomaly: np.ndarray, images: np.ndarray, protocol: Protocol) -> np.ndarray:

@@ -13,7 +13,7 @@ from data_prep.cohort import Cohort
 from evaluation.froc import FROC_LIMITS, froc_curve, sensitivity_at
 from evaluation.matched import matched_pairs_by_patient
 from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements
-from evaluation.numbers import Numbers, Thresholds, sensitivity_by_size
+from evaluation.numbers import Numbers, Thresholds, dice_sums, sensitivity_by_size
 from evaluation.protocol import Protocol
 from pipelines.measuring import SplitMeasurements
 from pipelines.methods import METHOD
@@ -60,8 +60,8 @@ def all_metrics(
     }
     metrics["lesions_3d"]["n_lesions"] = len(measured.lesion3d_score)
     baselines = {name: own for name, own in numbers.items() if name != METHOD}
-    metrics["baselines"] = {name: _defined(_nested(own)) for name, own in baselines.items()}
-    metrics["minus_baseline"] = {name: _defined(_nested(numbers[METHOD].minus(own))) for name, own in baselines.items()}
+    metrics["baselines"] = {name: _of_baseline(own) for name, own in baselines.items()}
+    metrics["minus_baseline"] = {name: _of_baseline(numbers[METHOD].minus(own)) for name, own in baselines.items()}
     return metrics
 
 
@@ -87,7 +87,7 @@ def slice_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> pd
     rows = cohort.split("test").set_index(["patient", "row"])
     keys = [(test.patients[p], r) for p, r in zip(measured.slice_patient, measured.slice_row, strict=True)]
     table = rows.loc[keys].reset_index()
-    drawn = measured.patient_images[measured.slice_patient] > 0
+    known = (measured.patient_images[measured.slice_patient] > 0) & ~np.isnan(threshold)
     called = measured.false_score >= threshold
     false = pd.Series(1, index=pd.MultiIndex.from_arrays([measured.false_patient[called], measured.false_row[called]]))
     counted = false.groupby(level=[0, 1]).sum() if len(false) else false
@@ -96,7 +96,7 @@ def slice_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> pd
         score=measured.slice_score,
         peak_in_lesion=pd.Series(measured.slice_peak_hit).astype("boolean"),
         brightest_pixel=test.methods["intensity"].slice_score,
-        false_candidates=pd.Series(counted.reindex(places, fill_value=0).to_numpy(), dtype="Int64").where(drawn),
+        false_candidates=pd.Series(counted.reindex(places, fill_value=0).to_numpy(), dtype="Int64").where(known),
         same_domain_l1=measured.slice_same_l1,
     )
 
@@ -107,6 +107,7 @@ def patient_table(test: SplitMeasurements, cohort: Cohort, thresholds: Threshold
     total = measured.patients
     found, called = measured.lesion_score >= thresholds.lesions, measured.false_score >= thresholds.lesions
     drawn = measured.patient_images > 0
+    twice_hits, both = dice_sums(measured, thresholds.pixels)
     domains = cohort.patients.set_index("patient")["domain"]
     table = pd.DataFrame(
         {
@@ -118,12 +119,13 @@ def patient_table(test: SplitMeasurements, cohort: Cohort, thresholds: Threshold
             "lesions": np.bincount(measured.lesion_patient, minlength=total),
             "lesions_found": np.bincount(measured.lesion_patient[found], minlength=total),
             "false_candidates": np.bincount(measured.false_patient[called], minlength=total),
-            "dice": patient_dice(measured, thresholds.pixels),
+            "dice": np.divide(twice_hits, both, out=np.full(total, np.nan), where=both > 0),
             "hausdorff95_mm": measured.patient_hausdorff95_mm,
         }
     )
-    for name in ("lesions", "lesions_found", "false_candidates"):
-        table[name] = table[name].astype("Int64").where(drawn)
+    known = drawn & ~np.isnan(thresholds.lesions)
+    for name, is_known in (("lesions", drawn), ("lesions_found", known), ("false_candidates", known)):
+        table[name] = table[name].astype("Int64").where(is_known)
     return table.sort_values(["score", "patient"], ascending=[False, True], ignore_index=True)
 
 
@@ -132,27 +134,16 @@ def lesion_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> p
     measured = test.methods[METHOD]
     index = cohort.split("test").set_index(["patient", "row"])["slice_index"]
     names = [test.patients[number] for number in measured.lesion_patient]
+    known = np.full(len(names), not np.isnan(threshold))
     return pd.DataFrame(
         {
             "patient": names,
             "slice_index": index.loc[list(zip(names, measured.lesion_row, strict=True))].to_numpy(),
             "size_px": measured.lesion_size.astype(int),
             "best_score": np.where(np.isfinite(measured.lesion_score), measured.lesion_score, np.nan),
-            "detected": measured.lesion_score >= threshold,
+            "detected": pd.Series(measured.lesion_score >= threshold, dtype="boolean").where(known),
         }
     )
-
-
-def patient_dice(measured: Measurements, threshold: float) -> np.ndarray:
-    """Dice of each patient's pixels ≥ `threshold` (P,); NaN where there is neither lesion nor call."""
-    called = measured.pixel_level >= threshold
-    hits, wrong, lesion = (
-        np.bincount(measured.pixel_patient, counts, measured.patients)
-        for counts in (measured.pixel_lesion * called, measured.pixel_normal * called, measured.pixel_lesion)
-    )
-    total = hits + wrong + lesion + measured.patient_missed
-    known = (total > 0) & ~np.isnan(threshold)
-    return np.where(known, 2 * hits / np.maximum(total, 1), np.nan)
 
 
 def _nested(numbers: Numbers) -> dict[str, dict[str, Any]]:
@@ -166,8 +157,10 @@ def _nested(numbers: Numbers) -> dict[str, dict[str, Any]]:
     return nested
 
 
-def _defined(nested: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Without what a baseline cannot have, as it has no maps."""
+def _of_baseline(numbers: Numbers) -> dict[str, dict[str, Any]]:
+    """Without what a baseline cannot have: those of lesions where it has no maps, and those of translation."""
+    nested = _nested(numbers)
+    del nested["fixed_point"]
     kept = {
         group: {key: value for key, value in numbers.items() if not math.isnan(numbers[key.removesuffix(INTERVAL)])}
         for group, numbers in nested.items()

@@ -101,7 +101,7 @@ def _draw(evaluation: Evaluation) -> dict[str, bytes]:
 def _notes(metrics: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the numbers."""
     notes = []
-    if metrics["baselines"]["slice_position"].get("slices", {}).get("auc", 0) > _TELLING_AUC:
+    if metrics["baselines"].get("slice_position", {}).get("slices", {}).get("auc", 0) > _TELLING_AUC:
         notes.append(
             "On this cohort the height of a slice alone tells healthy from diseased well. The slice AUC then says "
             "little; look at localization and at the AUC among slices of the same height."

@@ -123,4 +123,4 @@ def bare(axes: Axes, title: str = "") -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     if title:
-        axes.set_title(title)
+        axes.set_title(title, parse_math=False)  # a patient's name may hold dollar signs

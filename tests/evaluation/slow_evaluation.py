@@ -177,7 +177,8 @@ def operating_threshold(cases: Sequence[SeenSlice] | Sequence[Seen], protocol: P
     if protocol.operating_point != "youden" and len(tried) == 2:
         return NAN
     points = [(t, sum(s >= t for s in abnormal), sum(s >= t for s in normal)) for t in tried]
-    value = protocol.operating_value
+    kind = protocol.operating_point
+    value = protocol.operating_sensitivity if kind == "sensitivity" else protocol.operating_false_positive_rate
     if protocol.operating_point == "sensitivity":
         return next(t for t, hits, _ in points if hits / len(abnormal) >= value)
     if protocol.operating_point == "false_positive_rate":

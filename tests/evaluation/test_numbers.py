@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation.bootstrap import patient_weights
-from evaluation.measurements import join_measurements, measure_scores, select_patients
+from evaluation.measurements import Measurements, join_measurements, measure_scores, select_patients
 from evaluation.numbers import (
     UNDEFINED_BECAUSE,
     Numbers,
@@ -35,7 +35,7 @@ PROTOCOLS = (
         binarization_percentile=90,
         height_tolerance=0.2,
         operating_point="false_positive_rate",
-        operating_value=0.2,
+        operating_false_positive_rate=0.2,
         false_positives_per_image=0.1,
     ),
     Protocol(
@@ -48,11 +48,29 @@ PROTOCOLS = (
     ),
 )
 SOME = Thresholds(slices=0.6, patients=0.7, lesions=0.6, lesions_3d=0.5, pixels=0.25)
-NONE = Thresholds(**dict.fromkeys(("slices", "patients", "lesions", "lesions_3d", "pixels"), float("nan")))
+LOWEST, NONE = (
+    Thresholds(slices=value, patients=value, lesions=value, lesions_3d=value, pixels=value)
+    for value in (-np.inf, np.nan)
+)
 
 
 def look(cases: list[Case], protocol: Protocol) -> list[Seen]:
     return [look_at(case, protocol, pixel_threshold=PIXEL_THRESHOLD) for case in cases]
+
+
+def at_scores(measured: Measurements) -> Thresholds:
+    """Thresholds that some case, false candidate or pixel meets exactly."""
+
+    def middle(scores: np.ndarray) -> float:
+        return float(np.sort(scores)[len(scores) // 2]) if len(scores) else 0.5
+
+    return Thresholds(
+        slices=middle(measured.slice_score),
+        patients=middle(measured.patient_score),
+        lesions=middle(measured.false_score),
+        lesions_3d=middle(measured.false3d_score),
+        pixels=middle(measured.pixel_level),
+    )
 
 
 def assert_equal(fast: Mapping[str, float], slow: Mapping[str, float]) -> None:
@@ -69,7 +87,8 @@ def test_numbers_of_weights_are_those_of_repeated_patients(seed: int) -> None:
     cases = random_cases(seed, coarse=seed // len(PROTOCOLS) % 2 == 1)
     measured, seen = measure(cases, protocol), look(cases, protocol)
     weights = np.concatenate([np.ones((1, len(cases))), patient_weights(len(cases), resamples=4, seed=seed)])
-    for thresholds in (choose_thresholds(measure(random_cases(seed + 100), protocol), protocol), SOME, NONE):
+    chosen = choose_thresholds(measure(random_cases(seed + 100), protocol), protocol)
+    for thresholds in (chosen, at_scores(measured), LOWEST, NONE):
         fast = compute_numbers(measured, thresholds, protocol, weights)
         for row, weight in enumerate(weights):
             own = {name: values[row] for name, values in fast.items()}

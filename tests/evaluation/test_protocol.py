@@ -71,7 +71,7 @@ def test_choices_that_do_not_fit_are_named(settings: dict[str, Any], message: st
         {"hit": "dice"},
         {"min_iou": 0},
         {"operating_point": "best"},
-        {"operating_value": 90},
+        {"operating_sensitivity": 90},
         {"false_positives_per_image": -1},
         {"false_positives_per_patient": -1},
         {"height_tolerance": 2},
