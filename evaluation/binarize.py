@@ -13,7 +13,6 @@ import numpy as np
 
 from evaluation.checks import check_same_shape, check_stack
 from evaluation.quantization import check_levels, quantization_cuts, sorted_values, squares_between
-from evaluation.undefined import undefined
 
 _OTSU_BINS = 256
 
@@ -158,32 +157,6 @@ def percentile_threshold(values: np.ndarray, percentile: float) -> float:
     if 100 * rank / count < percentile:
         rank += 1
     return float(ordered[rank - 1])
-
-
-def false_positive_threshold(healthy_values: np.ndarray, rate: float) -> float:
-    """The smallest threshold that at most a share `rate` of `healthy_values` exceed; equal ones do not exceed it.
-
-    For `Fixed`, chosen on healthy pixels of validation data. It is one of the values, save that every value may exceed
-    it when `rate` is 1: then it is -infinity. NaN without values.
-
-    Args:
-        healthy_values: real, finite numbers of any shape.
-        rate: in [0, 1], inclusive: a share of exactly `rate` is allowed.
-
-    Raises:
-        TypeError: `healthy_values` are not real numbers.
-        ValueError: `healthy_values` hold NaN or infinity, or `rate` is out of range.
-    """
-    if not 0 <= rate <= 1:
-        raise ValueError(f"`rate` must lie in [0, 1], got {rate}")
-    ordered = sorted_values("healthy_values", healthy_values)
-    count = len(ordered)
-    if not count:
-        return undefined("threshold of a false positive rate", "there is no healthy pixel")
-    allowed = round(rate * count)  # not rounded down: 0.29 * 100 falls short of 29
-    if allowed / count > rate:
-        allowed -= 1
-    return float(ordered[count - allowed - 1]) if allowed < count else -math.inf
 
 
 def _check_percentile(percentile: float) -> None:

@@ -65,7 +65,7 @@ def sorted_values(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def squares_between(taken: np.ndarray, shortfall: np.ndarray, count: int) -> np.ndarray:
-    """Squares between two levels, as a share of all `count` values, when the lower has the `taken` lowest.
+    """Mean squares between two levels of `count` values, when the lower has the `taken` lowest.
 
     `shortfall` is what the sum of these lacks to `taken` times the mean of all.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import inf, isnan, nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,11 @@ from evaluation.binarize import (
     Percentile,
     Quantization,
     binarize,
-    false_positive_threshold,
     otsu_threshold,
     percentile_threshold,
     slice_thresholds,
 )
 from evaluation.quantization import quantization_cuts
-from evaluation.undefined import UndefinedMetricWarning
 
 RULES = [Quantization(), Quantization(levels=4), Otsu(), Percentile(percentile=90), Fixed(threshold=0.5)]
 OF_THE_SLICE = RULES[:-1]
@@ -118,34 +116,6 @@ def test_percentile_agrees_with_numpy() -> None:
         for percentile in (1 / 3, 12.34, 50, 75, 99.99):
             expected = np.percentile(values, percentile, method="inverted_cdf")
             assert percentile_threshold(values, percentile) == expected
-
-
-def test_false_positive_threshold_by_hand() -> None:
-    values = np.array([[4.0, 1.0], [3.0, 2.0]])
-    # Of four, 1/4 exceeds 3, and a rate of less allows none.
-    expected = {0: 4, 0.24: 4, 0.25: 3, 0.5: 2, 0.99: 1, 1: -inf}
-    assert {rate: false_positive_threshold(values, rate) for rate in expected} == expected
-
-
-@given(number_lists, st.sampled_from(["0", "0.01", "0.07", "0.29", "0.3", "0.5", "0.57", "0.9", "1"]))
-def test_false_positive_threshold_is_the_smallest_that_keeps_the_rate(numbers: list[int], rate: str) -> None:
-    values = np.array(numbers)
-    kept = [t for t in [-inf, *sorted(numbers)] if Fraction(int((values > t).sum()), len(numbers)) <= Fraction(rate)]
-    threshold = false_positive_threshold(values, float(rate))
-    assert threshold == kept[0]
-    if threshold > -inf:  # nor does any threshold between two values
-        assert Fraction(int((values > threshold - 0.5).sum()), len(numbers)) > Fraction(rate)
-
-
-def test_share_that_is_allowed_exactly_is_not_lost_to_rounding() -> None:
-    values = np.arange(100.0)
-    for rate in range(100):
-        assert (values > false_positive_threshold(values, rate / 100)).sum() == rate
-
-
-def test_false_positive_threshold_without_values_is_undefined() -> None:
-    with pytest.warns(UndefinedMetricWarning, match="there is no healthy pixel"):
-        assert isnan(false_positive_threshold(np.array([]), 0.1))
 
 
 @given(number_lists, st.randoms(use_true_random=False))
@@ -252,8 +222,6 @@ def test_no_slices_make_no_thresholds() -> None:
         (lambda: percentile_threshold(np.ones(3), -1), r"`percentile` must lie in \[0, 100\], got -1"),
         (lambda: percentile_threshold(np.array([nan]), 50), "`values` must be finite"),
         (lambda: otsu_threshold(np.array([0, inf])), "`values` must be finite"),
-        (lambda: false_positive_threshold(np.ones(3), 1.5), r"`rate` must lie in \[0, 1\], got 1.5"),
-        (lambda: false_positive_threshold(np.array([nan]), 0.5), "`healthy_values` must be finite"),
     ],
 )
 def test_settings_and_values_out_of_range_are_refused(make: Callable[[], Any], message: str) -> None:
@@ -284,6 +252,5 @@ def test_foreground_that_is_not_bool_is_refused() -> None:
 def test_inputs_are_not_mutated(rule: BinarizationRule, call_unmutated: Callable[..., Any]) -> None:
     maps = np.random.default_rng(0).random((2, 6, 6)).astype(np.float32)
     call_unmutated(binarize, [maps, maps > 0.2], rule=rule)
-    call_unmutated(false_positive_threshold, [maps], rate=0.1)
     call_unmutated(otsu_threshold, [maps])
     call_unmutated(percentile_threshold, [maps], percentile=90.0)
