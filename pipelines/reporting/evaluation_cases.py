@@ -41,7 +41,7 @@ def choose_cases(patients: pd.DataFrame, slices: pd.DataFrame, healthy_text: str
             score; healthy slices by score.
         healthy_text: how a table writes a healthy slice.
     """
-    by = "dice" if patients["dice"].notna().any() else "score"
+    by, named = ("dice", "Dice") if patients["dice"].notna().any() else ("score", "score")
     sick = patients[(patients["diseased_slices"] > 0) & patients[by].notna()].sort_values(
         [by, "patient"], ascending=[False, True]
     )
@@ -52,7 +52,7 @@ def choose_cases(patients: pd.DataFrame, slices: pd.DataFrame, healthy_text: str
         own = slices[(slices["patient"] == patient["patient"]) & ~slices["domains"].isin(["", healthy_text])]
         largest = own.sort_values(["lesion_area_px", "score"], ascending=False, kind="stable").iloc[0]
         rank = rank if len(sick) > 1 else "only"
-        cases.append(Case(patient=patient["patient"], row=largest["row"], words=f"{rank}, {by} {patient[by]:.2f}"))
+        cases.append(Case(patient=patient["patient"], row=largest["row"], words=f"{rank}, {named} {patient[by]:.2f}"))
     healthy = slices[slices["domains"] == healthy_text].sort_values("score", ascending=False, kind="stable")
     for _, alarm in healthy.head(_FALSE_ALARMS).iterrows():
         cases.append(Case(patient=alarm["patient"], row=alarm["row"], words=f"healthy, score {alarm['score']:.2f}"))
