@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_LEAST_DEFINED = 0.8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
@@ -34,19 +36,20 @@ def patient_weights(patients: int, *, resamples: int = 1000, seed: int = 0) -> n
     return np.stack([np.bincount(row, minlength=patients) for row in drawn]).astype(float)
 
 
-def percentile_interval(values: np.ndarray, *, patients: int, level: float = 0.95) -> Interval:
-    """Percentile interval of a number's `values` (R,) on R resamples of patients.
+def percentile_interval(values: np.ndarray, *, persons: int, level: float = 0.95) -> Interval:
+    """Percentile interval of a number's `values` (R,) on R resamples of so many `persons`.
 
-    Resamples on which the number is undefined, NaN, are left out; with less than two `patients`, or none left, there is
-    no interval.
+    Resamples on which the number is undefined, NaN, are left out. There is no interval for one person, and none where
+    more than a fifth of the resamples are undefined: then a single person decides the number, however many there are,
+    and the rest would show no spread.
 
     Raises:
         ValueError: for a `level` outside (0, 1).
     """
     if not 0 < level < 1:
         raise ValueError(f"`level` must lie between 0 and 1, got {level}")
-    values = values[~np.isnan(values)]
-    if patients < 2 or not len(values):
+    defined = ~np.isnan(values)
+    if persons < 2 or not len(values) or defined.mean() < _LEAST_DEFINED:
         return Interval(low=float("nan"), high=float("nan"))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values[defined], [(1 - level) / 2, (1 + level) / 2])
     return Interval(low=float(low), high=float(high))

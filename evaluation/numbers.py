@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from evaluation.bootstrap import Interval, patient_weights, percentile_interval
-from evaluation.froc import FROC_LIMITS, froc_curve, threshold_at_false_positives
+from evaluation.froc import FROC_LIMITS
 from evaluation.matched import matched_pairs_by_patient
 from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements
-from evaluation.pixels import PixelCounts, best_dice, join_pixel_counts
 from evaluation.protocol import Protocol
-from evaluation.roc import threshold_at_false_positive_rate, threshold_at_sensitivity, youden_threshold
+from evaluation.thresholds import Thresholds
 from evaluation.undefined import undefined
 from evaluation.weighted import (
     weighted_auc,
@@ -26,46 +25,41 @@ from evaluation.weighted import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """Chosen on validation patients; NaN where these could not say. Cases and pixels ≥ a threshold are abnormal.
-
-    Of slice scores, patient scores, candidate peaks in slices and in 3D, and map pixels.
-    """
-
-    slices: float
-    patients: float
-    lesions: float
-    lesions_3d: float
-    pixels: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """All numbers of one method by name: of the data, and of each of R resamples of its patients, (R,)."""
+    """All numbers of one method by name: of the data, and of each of R resamples, (R,), of as many `persons`."""
 
     values: Mapping[str, float]
     resampled: Mapping[str, np.ndarray]
-    patients: int
+    persons: int
+
+    def __iter__(self) -> Iterator[tuple[str, float, Interval]]:
+        """Each number's name, value and 95 % interval."""
+        for name, value in self.values.items():
+            yield name, value, self.interval(name)
 
     def interval(self, name: str) -> Interval:
         """The 95 % interval of a number."""
-        return percentile_interval(self.resampled[name], patients=self.patients)
+        return percentile_interval(self.resampled[name], persons=self.persons)
 
     def minus(self, other: Numbers) -> Numbers:
         """Each number less another method's, resample by resample: its intervals are those of paired differences.
 
-        Both must come from the same cases and the same resamples of them (`check_same_cases`).
+        Both must come from the same cases and the same resamples of them (`check_same_cases`). Hausdorff distances are
+        undefined: each method's is a mean over other patients, those it answers on, so silence would look like gain.
         """
+        unpaired = {"pixels.hausdorff95_mm": np.nan}
         return Numbers(
-            values={name: value - other.values[name] for name, value in self.values.items()},
-            resampled={name: values - other.resampled[name] for name, values in self.resampled.items()},
-            patients=self.patients,
+            values={name: value - other.values[name] for name, value in self.values.items()} | unpaired,
+            resampled={
+                name: values - other.resampled[name] + unpaired.get(name, 0) for name, values in self.resampled.items()
+            },
+            persons=self.persons,
         )
 
 
 UNDEFINED_BECAUSE = {
     "slices.auc": "healthy and diseased slices are not both there",
-    "slices.auc_position_matched": "no healthy and diseased slice lie at the same height",
+    "slices.auc_position_matched": "no healthy and diseased slice lie at the same height, or all slices do",
     "slices.peak_hit": "no diseased slice has a drawn lesion",
     "slices.sensitivity": "there is no diseased slice, or no threshold from validation",
     "slices.specificity": "there is no healthy slice, or no threshold from validation",
@@ -89,23 +83,6 @@ UNDEFINED_BECAUSE = {
 """All numbers, and why one of them is undefined where it is."""
 
 
-def choose_thresholds(validation: Measurements, protocol: Protocol) -> Thresholds:
-    """The thresholds that `protocol` asks for, on the measurements of validation patients."""
-    m = validation
-    drawn = int((m.patient_images > 0).sum())
-    return Thresholds(
-        slices=_operating_threshold(m.slice_label, m.slice_score, protocol),
-        patients=_operating_threshold(m.patient_label, m.patient_score, protocol),
-        lesions=threshold_at_false_positives(
-            froc_curve(m.lesion_score, m.false_score, int(m.patient_images.sum())), protocol.false_positives_per_image
-        ),
-        lesions_3d=threshold_at_false_positives(
-            froc_curve(m.lesion3d_score, m.false3d_score, drawn), protocol.false_positives_per_patient
-        ),
-        pixels=best_dice(pooled_pixels(m)).threshold,
-    )
-
-
 def compute_numbers(
     measurements: Measurements, thresholds: Thresholds, protocol: Protocol, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -126,15 +103,28 @@ def compute_numbers(
     )
 
 
-def measure_numbers(measurements: Measurements, thresholds: Thresholds, protocol: Protocol) -> Numbers:
-    """Each number of the data and of the protocol's resamples."""
-    patients = measurements.patients
-    drawn = patient_weights(patients, resamples=protocol.resamples, seed=protocol.seed)
-    values = compute_numbers(measurements, thresholds, protocol, np.ones((1, patients)))
+def measure_numbers(
+    measurements: Measurements, thresholds: Thresholds, protocol: Protocol, *, persons: np.ndarray | None = None
+) -> Numbers:
+    """Each number of the data and of the protocol's resamples.
+
+    Args:
+        measurements: of a method.
+        thresholds: from validation patients.
+        protocol: the choices.
+        persons: (P,) the person each patient is, numbered from 0. Several visits of one person are not independent, so
+            it is persons that are resampled. None: every patient is another person.
+    """
+    persons = np.arange(measurements.patients) if persons is None else persons
+    count = len(np.unique(persons))
+    drawn = patient_weights(count, resamples=protocol.resamples, seed=protocol.seed)[:, persons]
+    # Its first row is the data, where everybody counts once.
+    weights = np.concatenate([np.ones((1, measurements.patients)), drawn])
+    numbers = compute_numbers(measurements, thresholds, protocol, weights)
     return Numbers(
-        values={name: float(value[0]) for name, value in values.items()},
-        resampled=compute_numbers(measurements, thresholds, protocol, drawn),
-        patients=patients,
+        values={name: float(values[0]) for name, values in numbers.items()},
+        resampled={name: values[1:] for name, values in numbers.items()},
+        persons=count,
     )
 
 
@@ -178,15 +168,6 @@ def sensitivity_by_size(measurements: Measurements, threshold: float, edges: tup
     return rows
 
 
-def pooled_pixels(measurements: Measurements) -> PixelCounts:
-    """The pixel counts of all patients together."""
-    m = measurements
-    counts = PixelCounts(
-        levels=m.pixel_level, lesion=m.pixel_lesion, normal=m.pixel_normal, missed=int(m.patient_missed.sum())
-    )
-    return join_pixel_counts([counts])
-
-
 def dice_sums(measurements: Measurements, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """2 |A ∩ B| and |A| + |B| of each patient (P,), A pixels ≥ `threshold`, B lesion pixels; all 0 where it is NaN."""
     m = measurements
@@ -199,27 +180,21 @@ def dice_sums(measurements: Measurements, threshold: float) -> tuple[np.ndarray,
     return 2 * hits * known, (hits + wrong + lesion + m.patient_missed) * known
 
 
-def _operating_threshold(labels: np.ndarray, scores: np.ndarray, protocol: Protocol) -> float:
-    known = labels != UNKNOWN
-    abnormal, scores = labels[known] == ABNORMAL, scores[known]
-    if protocol.operating_point == "youden":
-        return youden_threshold(abnormal, scores)
-    if protocol.operating_point == "sensitivity":
-        return threshold_at_sensitivity(abnormal, scores, protocol.operating_sensitivity)
-    return threshold_at_false_positive_rate(abnormal, scores, protocol.operating_false_positive_rate)
-
-
 def _of_slices(
     m: Measurements, thresholds: Thresholds, protocol: Protocol, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     known = m.slice_label != UNKNOWN
     labels, scores, patients = m.slice_label[known] == ABNORMAL, m.slice_score[known], m.slice_patient[known]
-    wins, pairs = matched_pairs_by_patient(
-        labels, scores, m.slice_height[known], patients, m.patients, tolerance=protocol.height_tolerance
-    )
+    heights = m.slice_height[known]
+    matched = np.full(len(weights), np.nan)
+    if len(np.unique(heights)) > 1:  # single pictures have no height to match by
+        wins, pairs = matched_pairs_by_patient(
+            labels, scores, heights, patients, m.patients, tolerance=protocol.height_tolerance
+        )
+        matched = weighted_pair_share(wins, pairs, weights)
     return {
         "slices.auc": weighted_auc(labels, scores, patients, weights),
-        "slices.auc_position_matched": weighted_pair_share(wins, pairs, weights),
+        "slices.auc_position_matched": matched,
         "slices.peak_hit": weighted_share(m.slice_peak_hit, m.slice_patient, weights),
         **_rates("slices", m.slice_label, m.slice_score, m.slice_patient, thresholds.slices, weights),
     }

@@ -38,7 +38,7 @@ class Protocol(BaseModel):
     """Levels of the quantization; pixels of the highest make candidates."""
     binarization_percentile: float = Field(default=99.0, ge=0, le=100)
     """For `percentile`."""
-    binarization_threshold: float | None = None
+    binarization_threshold: float | None = Field(default=None, allow_inf_nan=False)
     """For `fixed`: pixels above it make candidates."""
     false_positive_rate: float = Field(default=0.001, ge=0, lt=1)
     """For `validation`."""

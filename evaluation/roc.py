@@ -146,10 +146,18 @@ def youden_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def operating_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """The Youden threshold, moved half-way to the next lower score: in the gap between two scores, no end is better."""
-    threshold = youden_threshold(labels, scores)
-    below = scores[scores < threshold]
-    if not len(below):
+    """The Youden threshold, moved down by `half_way_down`."""
+    return half_way_down(youden_threshold(labels, scores), scores)
+
+
+def half_way_down(threshold: float, scores: np.ndarray) -> float:
+    """The threshold moved half-way to the next lower of `scores` (N,), so that the same of these reach it.
+
+    A threshold that is a score calls new cases by the chance of that one; in the gap between two, no end is better.
+    Infinity, NaN and what has no score below stay.
+    """
+    below = scores[np.isfinite(scores) & (scores < threshold)]
+    if not len(below) or not np.isfinite(threshold):
         return threshold
     middle = (threshold + below.max()) / 2
     # Between neighboring floats there is no middle; rounded to the lower one, it would call that one abnormal, too.

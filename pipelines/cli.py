@@ -35,7 +35,7 @@ from pipelines.cli_prepare import (
     inspect,
     prepare,
 )
-from pipelines.errors import UsageError
+from pipelines.errors import MapWarning, UsageError
 from pipelines.output import existing_policy
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _show_only_warnings_for_users() -> None:
         said.add(str(message))
 
     warnings.simplefilter("ignore")
-    for kind in (TrackingWarning, UndefinedMetricWarning):
+    for kind in (MapWarning, TrackingWarning, UndefinedMetricWarning):
         warnings.simplefilter("always", kind)
     warnings.showwarning = show
 

@@ -48,7 +48,7 @@ def evaluate(
         metrics = evaluate_maps(maps, paths[0], output, screen=screen, existing=existing, protocol=protocol)
     else:
         metrics = evaluate_run(paths[0], paths[1], output, screen=screen, existing=existing, protocol=protocol)
-    print_metrics(metrics, screen)
+    print_metrics(metrics, screen, title="maps" if maps else "model")
     screen.finish(output / "index.html")
 
 

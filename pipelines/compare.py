@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from anomaly_fpgan.atomic import write_text_atomically
 from evaluation.measurements import select_patients
 from evaluation.numbers import Numbers, check_same_cases, measure_numbers
+from evaluation.protocol import Protocol
 from pipelines.errors import UsageError
 from pipelines.measurements_file import MEASUREMENTS_FILE, StoredMeasurements, load_measurements
-from pipelines.metrics import INTERVAL
+from pipelines.metrics import nested, person_numbers
 from pipelines.output import Existing, claim_output
 from pipelines.plain_json import to_json
 from pipelines.screen import Screen
@@ -49,6 +49,8 @@ def compare(evaluations: Sequence[Path], *, screen: Screen) -> Comparison:
             check_same_cases(first.measurements, other.measurements)
         except ValueError:
             screen.warn(f"{name} was measured on other slices or lesions of the patients than {names[0]}")
+        if differing := _differing(first.protocol, other.protocol):
+            screen.warn(f"{name} was measured by other choices than {names[0]}: {', '.join(differing)}")
     numbers = {name: _numbers(own, first) for name, own in zip(names, stored, strict=True)}
     reference = numbers[names[0]]
     return Comparison(numbers=numbers, differences={name: numbers[name].minus(reference) for name in names[1:]})
@@ -57,21 +59,26 @@ def compare(evaluations: Sequence[Path], *, screen: Screen) -> Comparison:
 def write_comparison(comparison: Comparison, output: Path, existing: Existing, *, inputs: Sequence[Path]) -> None:
     """Write `comparison.json` and `comparison.csv`, a row a number and method."""
     claim_output(output, existing, command="compare", inputs=inputs)
+    differences = {
+        (name, number): (value, interval.low, interval.high)
+        for name, own in comparison.differences.items()
+        for number, value, interval in own
+    }
     rows = [
-        {
-            "number": number,
-            "method": name,
-            **_columns("", own, number),
-            **(_columns("difference", comparison.differences[name], number) if name in comparison.differences else {}),
-        }
-        for number in next(iter(comparison.numbers.values())).values
+        (number, name, value, interval.low, interval.high, *differences.get((name, number), ()))
         for name, own in comparison.numbers.items()
+        for number, value, interval in own
     ]
-    pd.DataFrame(rows).to_csv(output / "comparison.csv", index=False)
-    by_method: dict[str, Any] = {
+    columns = ["number", "method", "value", "low", "high", "difference", "difference_low", "difference_high"]
+    table = pd.DataFrame(rows, columns=columns)
+    order = {number: place for place, number in enumerate(table["number"].unique())}
+    table.sort_values("number", key=lambda names: names.map(order), kind="stable").to_csv(
+        output / "comparison.csv", index=False
+    )
+    by_method = {
         "reference": next(iter(comparison.numbers)),
-        "numbers": {name: _plain(own) for name, own in comparison.numbers.items()},
-        "differences": {name: _plain(own) for name, own in comparison.differences.items()},
+        "numbers": {name: nested(own) for name, own in comparison.numbers.items()},
+        "differences": {name: nested(own) for name, own in comparison.differences.items()},
     }
     write_text_atomically(output / "comparison.json", to_json(by_method))
 
@@ -95,39 +102,35 @@ def _on_common_patients(
     common = [name for name in stored[0].patients if all(name in own.patients for own in stored)]
     if not common:
         raise UsageError(f"{names[0]} and the others have no test patient in common")
+    chosen = []
     for name, own in zip(names, stored, strict=True):
         if len(own.patients) > len(common):
             screen.warn(
                 f"{name}: {len(own.patients) - len(common)} of its patients are not in all evaluations, left out"
             )
-    return [
-        replace(
-            own,
-            patients=tuple(common),
-            measurements=select_patients(own.measurements, [own.patients.index(name) for name in common]),
+        places = [own.patients.index(patient) for patient in common]
+        chosen.append(
+            replace(
+                own,
+                patients=tuple(common),
+                subjects=tuple(own.subjects[place] for place in places),
+                measurements=select_patients(own.measurements, places),
+            )
         )
-        for own in stored
-    ]
+    return chosen
 
 
 def _numbers(own: StoredMeasurements, first: StoredMeasurements) -> Numbers:
     resampling = {"resamples": first.protocol.resamples, "seed": first.protocol.seed}
-    return measure_numbers(own.measurements, own.thresholds, own.protocol.model_copy(update=resampling))
+    return measure_numbers(
+        own.measurements,
+        own.thresholds,
+        own.protocol.model_copy(update=resampling),
+        persons=person_numbers(first.subjects),
+    )
 
 
-def _columns(prefix: str, numbers: Numbers, name: str) -> dict[str, float]:
-    interval = numbers.interval(name)
-    return {
-        prefix or "value": numbers.values[name],
-        f"{prefix + '_' if prefix else ''}low": interval.low,
-        f"{prefix + '_' if prefix else ''}high": interval.high,
-    }
-
-
-def _plain(numbers: Numbers) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for name, value in numbers.values.items():
-        interval = numbers.interval(name)
-        plain[name] = value
-        plain[name + INTERVAL] = [interval.low, interval.high]
-    return plain
+def _differing(first: Protocol, other: Protocol) -> list[str]:
+    """Choices that define numbers, and that two protocols made differently."""
+    own, others = first.model_dump(exclude={"resamples", "seed"}), other.model_dump()
+    return [name for name, value in own.items() if others[name] != value]

@@ -3,3 +3,7 @@
 
 class UsageError(ValueError):
     """A command cannot start as it was given; the message says what to give instead."""
+
+
+class MapWarning(UserWarning):
+    """The maps of another method may not be what was meant."""

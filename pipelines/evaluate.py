@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,33 @@ from pipelines.foreign_maps import find_map
 from pipelines.inference import model_preparation
 from pipelines.measurements_file import MEASUREMENTS_FILE, StoredMeasurements, save_measurements
 from pipelines.measuring import Calibration, SplitMeasurements, calibrate, measure_test
-from pipelines.methods import METHOD, FolderMaps, MapSource, ModelMaps
-from pipelines.metrics import all_metrics, lesion_table, patient_table, report_metrics, slice_table
+from pipelines.methods import EVALUATED, Evaluated, FolderMaps, ModelMaps
+from pipelines.metrics import (
+    all_metrics,
+    lesion_table,
+    patient_table,
+    person_numbers,
+    report_metrics,
+    slice_table,
+)
 from pipelines.output import Existing, claim_output
 from pipelines.plain_json import to_json
 from pipelines.reporting.evaluation_page import Evaluation, write_evaluation_page
 from pipelines.screen import Screen
 
 METRICS_FILE = "metrics.json"
+_REPORTED_BY = (
+    "reduction",
+    "rim_px",
+    "median_px",
+    "score",
+    "patient_top",
+    "binarization",
+    "quantization_levels",
+    "connectivity",
+    "min_size_px",
+)
+"""Choices that `fpgan report` makes in one way; by others, how well reports do cannot be told."""
 
 
 def evaluate(
@@ -54,16 +72,21 @@ def evaluate(
     if model.metadata.get("cohort_digest") != cohort.digest():
         problem = "is not the cohort the model was trained on; its test patients may have been used for training"
         raise DataError(problem, path=cohort_path)
+    if cohort.settings.domains.healthy_text is None:
+        problem = "none of its domains is the healthy one, so there is nothing to translate to"
+        raise DataError(problem, path=cohort_path)
     protocol = protocol or Protocol()
     _check_reduction(protocol, cohort)
     iteration = model.metadata.get("training", {}).get("iteration", "?")
-    evaluated = _Evaluated(
+    evaluated = Evaluated(
         title="This model",
         origin=f"model of iteration {iteration}",
+        cohort=cohort,
+        protocol=protocol,
         source=ModelMaps(model=model, domains=cohort.settings.domains, protocol=protocol),
         model=model,
     )
-    return _evaluate(evaluated, cohort, output, screen, existing, protocol, inputs=[run, cohort_path])
+    return _evaluate(evaluated, output, screen, existing, inputs=[run, cohort_path])
 
 
 def evaluate_maps(
@@ -85,87 +108,82 @@ def evaluate_maps(
     cohort = open_cohort(cohort_path)
     _check_some_map(maps, cohort)
     protocol = protocol or Protocol()
-    source = FolderMaps(folder=maps, cohort=cohort, protocol=protocol)
-    evaluated = _Evaluated(title="These maps", origin=f"maps of {maps.resolve().name}", source=source, model=None)
-    return _evaluate(evaluated, cohort, output, screen, existing, protocol, inputs=[maps, cohort_path])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Evaluated:
-    """What is evaluated; `model` is None for maps that another method wrote."""
-
-    title: str
-    origin: str
-    source: MapSource
-    model: FixedPointGAN | None
+    evaluated = Evaluated(
+        title="These maps",
+        origin=f"maps of {maps.resolve().name}",
+        cohort=cohort,
+        protocol=protocol,
+        source=FolderMaps(folder=maps, cohort=cohort, protocol=protocol),
+        model=None,
+    )
+    return _evaluate(evaluated, output, screen, existing, inputs=[maps, cohort_path])
 
 
 def _evaluate(
-    evaluated: _Evaluated,
-    cohort: Cohort,
-    output: Path,
-    screen: Screen,
-    existing: Existing,
-    protocol: Protocol,
-    *,
-    inputs: list[Path],
+    evaluated: Evaluated, output: Path, screen: Screen, existing: Existing, *, inputs: list[Path]
 ) -> dict[str, Any]:
+    cohort = evaluated.cohort
     for name in ("validation", "test"):
         if cohort.split(name).empty:
             raise DataError(f"has no {name} patient; prepare three patients or more", path=cohort.path)
     claim_output(output, existing, command="evaluate", inputs=inputs)
-    calibration = calibrate(cohort, evaluated.source, protocol, screen)
-    test = measure_test(cohort, evaluated.source, protocol, calibration, screen)
+    calibration = calibrate(evaluated, screen)
+    test = measure_test(evaluated, calibration, screen)
     for failure in test.excluded:
         screen.warn(f"left out {failure.patient}: {failure.reason}")
     if not test.patients:
         raise UsageError("no test patient has a map that can be used; nothing was evaluated")
-    thresholds = calibration.thresholds
-    with screen.progress("Resampling patients", len(test.methods)) as show:
-        numbers = {}
-        for done, (name, measured) in enumerate(test.methods.items(), start=1):
-            numbers[name] = measure_numbers(measured, thresholds[name], protocol)
-            show(done, "")
-    # Maps of another method come without translations.
-    warn_of_undefined(numbers[METHOD], unless=() if evaluated.model else ("fixed_point.same_domain_l1",))
-    metrics = all_metrics(test, numbers, thresholds, protocol)
-    if evaluated.model is not None:
-        metrics["reports"] = report_metrics(test.methods[METHOD], evaluated.model.metadata.get("training", {}))
-    metrics["excluded"] = excluded(cohort, calibration, test)
-    metrics["protocol"] = protocol.model_dump(mode="json")
-    chosen = thresholds[METHOD]
-    slices = slice_table(test, cohort, chosen.lesions)
-    patients = patient_table(test, cohort, chosen)
-    for name, table in (
-        ("slices", slices),
-        ("patients", patients),
-        ("lesions", lesion_table(test, cohort, chosen.lesions)),
-    ):
+    metrics = _metrics(evaluated, calibration, test, screen)
+    chosen = calibration.thresholds[EVALUATED]
+    tables = {
+        "slices": slice_table(test, cohort, chosen.lesions),
+        "patients": patient_table(test, cohort, chosen),
+        "lesions": lesion_table(test, cohort, chosen.lesions),
+    }
+    for name, table in tables.items():
         table.to_csv(output / f"{name}.csv", index=False)
     save_measurements(
         output / MEASUREMENTS_FILE,
         StoredMeasurements(
-            patients=tuple(test.patients), measurements=test.methods[METHOD], thresholds=chosen, protocol=protocol
+            patients=tuple(test.patients),
+            subjects=tuple(test.subjects),
+            measurements=test.methods[EVALUATED],
+            thresholds=chosen,
+            protocol=evaluated.protocol,
         ),
     )
     write_evaluation_page(
         output,
         Evaluation(
-            title=evaluated.title,
-            origin=evaluated.origin,
+            evaluated=evaluated,
             metrics=metrics,
             test=test,
             calibration=calibration,
-            protocol=protocol,
-            cohort=cohort,
-            source=evaluated.source,
-            model=evaluated.model,
-            slices=slices,
-            patients=patients,
+            slices=tables["slices"],
+            patients=tables["patients"],
         ),
     )
     # Last, so that its presence says the evaluation is complete.
     write_text_atomically(output / METRICS_FILE, to_json(metrics))
+    return metrics
+
+
+def _metrics(evaluated: Evaluated, calibration: Calibration, test: SplitMeasurements, screen: Screen) -> dict[str, Any]:
+    """What `metrics.json` holds; warns of numbers that are undefined."""
+    protocol, thresholds = evaluated.protocol, calibration.thresholds
+    persons = person_numbers(test.subjects)
+    numbers = {}
+    with screen.progress("Resampling patients", len(test.methods)) as show:
+        for done, (name, measured) in enumerate(test.methods.items(), start=1):
+            numbers[name] = measure_numbers(measured, thresholds[name], protocol, persons=persons)
+            show(done, "")
+    # Maps of another method come without translations.
+    warn_of_undefined(numbers[EVALUATED], unless=() if evaluated.model else ("fixed_point.same_domain_l1",))
+    metrics = all_metrics(test, numbers, thresholds, protocol)
+    if evaluated.model and all(getattr(protocol, name) == getattr(Protocol(), name) for name in _REPORTED_BY):
+        metrics["reports"] = report_metrics(test.methods[EVALUATED], evaluated.model.metadata.get("training", {}))
+    metrics["excluded"] = excluded(evaluated.cohort, calibration, test)
+    metrics["protocol"] = protocol.model_dump(mode="json")
     return metrics
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from data_prep.errors import DataError
 from data_prep.readers import read_source
 from data_prep.readers.foreign import bounded_by_memory
 from data_prep.regrid import slices_on_cohort_grid
+from pipelines.errors import MapWarning
 
 
 def find_map(folder: Path, patient: str) -> Path | None:
@@ -61,6 +63,8 @@ def read_map(folder: Path, patient: str, cohort: Cohort) -> np.ndarray:
         volume = read_source(Source(format="nifti", files=(path,), channel=0))
         if len(volume.channels) > 1:
             raise DataError(f"must be one 3D volume, holds {len(volume.channels)}; keep the map alone", path=path)
+        if volume.channels[0].min() < 0:
+            warnings.warn("maps hold negative values; their absolute values are used", MapWarning, stacklevel=2)
         # In float32, as the lowest integer of a type has no absolute value in it.
         magnitude = np.abs(volume.channels[0], dtype=np.float32)
         return _without_noise(slices_on_cohort_grid(replace(volume, channels=(magnitude,)), cohort, patient))

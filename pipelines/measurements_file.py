@@ -9,8 +9,8 @@ import numpy as np
 
 from anomaly_fpgan.atomic import write_atomically
 from evaluation.measurements import Measurements
-from evaluation.numbers import Thresholds
 from evaluation.protocol import Protocol
+from evaluation.thresholds import Thresholds
 from pipelines.errors import UsageError
 
 MEASUREMENTS_FILE = "measurements.npz"
@@ -19,9 +19,10 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class StoredMeasurements:
-    """What an evaluation keeps of the method it evaluated."""
+    """What an evaluation keeps of the method it evaluated: `subjects` are the persons that `patients` are."""
 
     patients: tuple[str, ...]
+    subjects: tuple[str, ...]
     measurements: Measurements
     thresholds: Thresholds
     protocol: Protocol
@@ -33,6 +34,7 @@ def save_measurements(path: Path, stored: StoredMeasurements) -> None:
     arrays |= {
         "format": np.array(_FORMAT),
         "patients": np.array(stored.patients, str),
+        "subjects": np.array(stored.subjects, str),
         "thresholds": np.array(list(asdict(stored.thresholds).values())),
         "protocol": np.array(stored.protocol.model_dump_json()),
     }
@@ -59,6 +61,7 @@ def load_measurements(path: Path) -> StoredMeasurements:
             names = [field.name for field in fields(Thresholds)]
             return StoredMeasurements(
                 patients=tuple(arrays["patients"].tolist()),
+                subjects=tuple(arrays["subjects"].tolist()),
                 measurements=Measurements(**{field.name: arrays[field.name] for field in fields(Measurements)}),
                 thresholds=Thresholds(**dict(zip(names, arrays["thresholds"].tolist(), strict=True))),
                 protocol=Protocol.model_validate_json(str(arrays["protocol"])),

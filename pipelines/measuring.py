@@ -16,25 +16,17 @@ from data_prep.errors import DataError
 from data_prep.labels import DomainNames
 from data_prep.regrid import slice_spacing_mm_of
 from evaluation.baselines import areas_above, intensity_map
-from evaluation.binarize import BinarizationRule, Fixed
+from evaluation.binarize import BinarizationRule, Fixed, Quantization
 from evaluation.difference import foreground_of
-from evaluation.measurements import (
-    ABNORMAL,
-    NORMAL,
-    UNKNOWN,
-    Measurements,
-    PatientTruth,
-    join_measurements,
-    measure_patient,
-    measure_scores,
-)
-from evaluation.numbers import Thresholds, choose_thresholds
+from evaluation.measure import PatientTruth, measure_patient, measure_scores
+from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements, join_measurements
 from evaluation.pixels import PixelCounts, count_pixels, join_pixel_counts, threshold_at_pixel_rate
 from evaluation.protocol import Protocol
 from evaluation.scores import slice_scores
+from evaluation.thresholds import Thresholds, choose_thresholds
 from evaluation.undefined import UndefinedMetricWarning
 from pipelines.errors import UsageError
-from pipelines.methods import METHOD, THRESHOLDED, MapSource, baseline_maps, baseline_scores, position_table
+from pipelines.methods import EVALUATED, THRESHOLDED, Evaluated, baseline_maps, baseline_scores, position_table
 from pipelines.screen import Screen
 
 
@@ -68,48 +60,53 @@ class Calibration:
 class SplitMeasurements:
     """All methods, measured on the same patients of a split.
 
-    `patients` are their names in the order of the measurements' numbers; `excluded` are those the evaluated maps of
-    which are missing or unreadable.
+    `patients` are their names in the order of the measurements' numbers, `subjects` the persons they are; `excluded`
+    are patients the evaluated maps of which are missing or unreadable.
     """
 
     patients: list[str]
+    subjects: list[str]
     methods: dict[str, Measurements]
     excluded: list[Failure]
 
 
-def calibrate(cohort: Cohort, source: MapSource, protocol: Protocol, screen: Screen) -> Calibration:
+def calibrate(evaluated: Evaluated, screen: Screen) -> Calibration:
     """Choose every threshold on the validation patients; baselines need no maps of the evaluated method there.
 
     Raises:
         UsageError: when the protocol asks for a cut from healthy validation slices, and there is none with a map.
     """
+    cohort, protocol = evaluated.cohort, evaluated.protocol
     cuts: dict[str, float] = {}
     if protocol.binarization == "validation":
-        cuts = _choose_cuts(cohort, source, protocol, screen)
-    measured = _measure(cohort, "validation", source, protocol, Calibration(cuts=cuts), screen, "Measuring validation")
+        cuts = _choose_cuts(evaluated, screen)
+    measured = _measure(evaluated, "validation", Calibration(cuts=cuts), screen)
     parts, excluded = [], []
     for name, methods, failure in measured:
         parts.append(methods)
         if failure:
             screen.warn(f"no threshold knows of the validation patient {name}: {failure.reason}")
             excluded.append(failure)
-    names = dict.fromkeys((METHOD, *(name for part in parts for name in part)))
+    names = dict.fromkeys((EVALUATED, *(name for part in parts for name in part)))
     thresholds = {name: _thresholds(name, parts, protocol) for name in names}
     cut = thresholds["intensity"].pixels if "intensity" in thresholds else np.nan
     if np.isfinite(cut):
-        binarized = [{THRESHOLDED: _measure_thresholded(p, cut, protocol)} for p in patients_of(cohort, "validation")]
+        binarized = [
+            {THRESHOLDED: _measure_thresholded(patient, cut, protocol, pixel_threshold=None)}
+            for patient in patients_of(cohort, "validation")
+        ]
         thresholds[THRESHOLDED] = _thresholds(THRESHOLDED, binarized, protocol)
     return Calibration(thresholds=thresholds, cuts=cuts, excluded=excluded)
 
 
-def measure_test(
-    cohort: Cohort, source: MapSource, protocol: Protocol, calibration: Calibration, screen: Screen
-) -> SplitMeasurements:
+def measure_test(evaluated: Evaluated, calibration: Calibration, screen: Screen) -> SplitMeasurements:
     """Measure the test patients; one without maps is left out of all methods, so that these stay comparable."""
-    measured = list(_measure(cohort, "test", source, protocol, calibration, screen, "Measuring test"))
+    measured = list(_measure(evaluated, "test", calibration, screen))
     whole = [(name, methods) for name, methods, failure in measured if failure is None]
+    subject_of = evaluated.cohort.patients.set_index("patient")["subject"]
     return SplitMeasurements(
         patients=[name for name, _ in whole],
+        subjects=[subject_of[name] for name, _ in whole],
         methods={
             method: join_measurements([methods[method] for _, methods in whole])
             for method in (whole[0][1] if whole else ())
@@ -149,29 +146,24 @@ def _labels(texts: pd.Series | list[str], domains: DomainNames) -> np.ndarray:
 
 
 def _measure(
-    cohort: Cohort,
-    split: str,
-    source: MapSource,
-    protocol: Protocol,
-    calibration: Calibration,
-    screen: Screen,
-    what: str,
+    evaluated: Evaluated, split: str, calibration: Calibration, screen: Screen
 ) -> Iterator[tuple[str, dict[str, Measurements], Failure | None]]:
     """For each patient of a split its name, the measurements by method, and why the evaluated method has none."""
-    table, maps_by_name = position_table(cohort), baseline_maps(cohort)
+    cohort, protocol = evaluated.cohort, evaluated.protocol
+    table, maps_by_name = position_table(cohort), baseline_maps(cohort, protocol)
     cut = calibration.thresholds["intensity"].pixels if "intensity" in calibration.thresholds else np.nan
-    with screen.progress(what, cohort.split(split)["patient"].nunique()) as show:
+    with screen.progress(f"Measuring {split}", cohort.split(split)["patient"].nunique()) as show:
         for done, patient in enumerate(patients_of(cohort, split), start=1):
             truth, methods, failure = patient.truth, dict[str, Measurements](), None
             try:
-                maps = source.maps_of(patient.name, patient.images, patient.rows["domains"])
-                methods[METHOD] = measure_patient(
+                maps = evaluated.source.maps_of(patient.name, patient.images, patient.rows["domains"])
+                methods[EVALUATED] = measure_patient(
                     maps.anomaly,
                     truth,
                     protocol=protocol,
-                    rule=_rule(protocol, calibration, METHOD),
+                    rule=_rule(protocol, calibration, EVALUATED),
                     same_l1=maps.same_l1,
-                    pixel_threshold=_pixel_threshold(calibration, METHOD),
+                    pixel_threshold=_pixel_threshold(calibration, EVALUATED),
                 )
             except DataError as error:
                 failure = Failure(patient=patient.name, reason=str(error))
@@ -186,14 +178,16 @@ def _measure(
                     pixel_threshold=_pixel_threshold(calibration, name),
                 )
             if np.isfinite(cut):
-                methods[THRESHOLDED] = _measure_thresholded(patient, cut, protocol)
+                methods[THRESHOLDED] = _measure_thresholded(patient, cut, protocol, pixel_threshold=cut)
             scores = baseline_scores(patient.images, truth.foreground, truth.heights, table)
             methods |= {name: measure_scores(own, truth, protocol=protocol) for name, own in scores.items()}
             show(done, "")
             yield patient.name, methods, failure
 
 
-def _measure_thresholded(patient: PatientSlices, threshold: float, protocol: Protocol) -> Measurements:
+def _measure_thresholded(
+    patient: PatientSlices, threshold: float, protocol: Protocol, *, pixel_threshold: float | None
+) -> Measurements:
     """Intensity cut at a threshold, the score of a slice its area above."""
     intensity = intensity_map(patient.images)
     just_below = float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))  # the cut itself belongs to candidates
@@ -203,11 +197,14 @@ def _measure_thresholded(patient: PatientSlices, threshold: float, protocol: Pro
         protocol=protocol,
         rule=Fixed(threshold=just_below),
         scores=areas_above(intensity, threshold).astype(float),
-        pixel_threshold=threshold,
+        pixel_threshold=pixel_threshold,
     )
 
 
 def _rule(protocol: Protocol, calibration: Calibration, method: str) -> BinarizationRule:
+    """The protocol's; but a fixed threshold is in the units of the evaluated maps, and baselines have others."""
+    if method != EVALUATED and protocol.binarization == "fixed":
+        return Quantization()
     return protocol.binarization_rule(calibration.cuts.get(method))
 
 
@@ -217,27 +214,30 @@ def _pixel_threshold(calibration: Calibration, method: str) -> float | None:
 
 def _thresholds(method: str, parts: list[dict[str, Measurements]], protocol: Protocol) -> Thresholds:
     with warnings.catch_warnings():
-        if method != METHOD:  # a baseline without maps has no lesion threshold, and nobody needs to be told
+        if method != EVALUATED:  # a baseline without maps has no lesion threshold, and nobody needs to be told
             warnings.simplefilter("ignore", UndefinedMetricWarning)
         return choose_thresholds(join_measurements([part[method] for part in parts if method in part]), protocol)
 
 
-def _choose_cuts(cohort: Cohort, source: MapSource, protocol: Protocol, screen: Screen) -> dict[str, float]:
+def _choose_cuts(evaluated: Evaluated, screen: Screen) -> dict[str, float]:
     """For each method with maps the cut that leaves the asked-for share of pixels of healthy slices above it."""
+    cohort, protocol = evaluated.cohort, evaluated.protocol
     counts: dict[str, list[PixelCounts]] = {}
-    maps_by_name = baseline_maps(cohort)
+    maps_by_name = baseline_maps(cohort, protocol)
     with screen.progress("Choosing cuts", cohort.split("validation")["patient"].nunique()) as show:
         for done, patient in enumerate(patients_of(cohort, "validation"), start=1):
             foreground, healthy = patient.truth.foreground, patient.truth.labels == NORMAL
             made = {name: make(patient.images, foreground) for name, make in maps_by_name.items()}
             with suppress(DataError):
-                made[METHOD] = source.maps_of(patient.name, patient.images, patient.rows["domains"]).anomaly
+                made[EVALUATED] = evaluated.source.maps_of(
+                    patient.name, patient.images, patient.rows["domains"]
+                ).anomaly
             nothing = np.zeros(foreground[healthy].shape, bool)
             for name, anomaly in made.items():
                 counts.setdefault(name, []).append(count_pixels(anomaly[healthy], nothing, foreground[healthy]))
             show(done, "")
     joined = {name: join_pixel_counts(parts) for name, parts in counts.items()}
-    if METHOD not in joined or not joined[METHOD].normal.any():
+    if EVALUATED not in joined or not joined[EVALUATED].normal.any():
         raise UsageError(
             "binarization `validation` needs a healthy slice with a map among the validation patients; there is none"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol as Interface
 
@@ -27,7 +28,7 @@ from evaluation.scores import slice_scores
 from evaluation.translation import same_domain_l1
 from pipelines.foreign_maps import read_map
 
-METHOD = "model"
+EVALUATED = "evaluated"
 """The name of what is evaluated, among the baselines."""
 THRESHOLDED = "intensity_threshold"
 TITLES = {
@@ -53,6 +54,10 @@ class MethodMaps:
     same_l1: np.ndarray | None
 
 
+MakeMaps = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From images (S, C, H, W) and their foreground (S, H, W) to maps (S, H, W)."""
+
+
 class MapSource(Interface):
     """Where the maps that are evaluated come from."""
 
@@ -62,6 +67,21 @@ class MapSource(Interface):
         Raises:
             DataError: when there is none.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What is evaluated, on what, and how.
+
+    `title` and `origin` name it on pages; `model` is None for maps that another method wrote.
+    """
+
+    title: str
+    origin: str
+    cohort: Cohort
+    protocol: Protocol
+    source: MapSource
+    model: FixedPointGAN | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +101,7 @@ class ModelMaps:
         if diseased.any():
             own = images[diseased]
             same[diseased] = same_domain_l1(own, self.model.translate_labels(own, self.domains.encode(texts[diseased])))
-        return MethodMaps(anomaly=_cleaned(anomaly, images, self.protocol), same_l1=same)
+        return MethodMaps(anomaly=_cleaned(anomaly, foreground_of(images), self.protocol), same_l1=same)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +114,22 @@ class FolderMaps:
 
     def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
         anomaly = read_map(self.folder, patient, self.cohort)
-        return MethodMaps(anomaly=_cleaned(anomaly, images, self.protocol), same_l1=None)
+        return MethodMaps(anomaly=_cleaned(anomaly, foreground_of(images), self.protocol), same_l1=None)
 
 
-def baseline_maps(cohort: Cohort) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
-    """Map baselines by name: from images (S, C, H, W) and their foreground to maps (S, H, W)."""
-    maps = {"intensity": lambda images, _: intensity_map(images), "local_contrast": local_contrast_map}
+def baseline_maps(cohort: Cohort, protocol: Protocol) -> dict[str, MakeMaps]:
+    """Map baselines by name, with the clean-up that `protocol` asks for."""
+    makers: dict[str, MakeMaps] = {
+        "intensity": lambda images, _: intensity_map(images),
+        "local_contrast": local_contrast_map,
+    }
     if cohort.settings.preparation.axis != "sagittal":  # whose slices do not show both sides
-        maps["mirror_difference"] = mirror_difference_map
-    return maps
+        makers["mirror_difference"] = mirror_difference_map
+
+    def cleaned(make: MakeMaps, images: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+        return _cleaned(make(images, foreground), foreground, protocol)
+
+    return {name: partial(cleaned, make) for name, make in makers.items()}
 
 
 def position_table(cohort: Cohort) -> PositionTable:
@@ -125,7 +152,7 @@ def baseline_scores(
     return scores if np.isnan(position).any() else scores | {"slice_position": position}
 
 
-def _cleaned(anomaly: np.ndarray, images: np.ndarray, protocol: Protocol) -> np.ndarray:
+def _cleaned(anomaly: np.ndarray, foreground: np.ndarray, protocol: Protocol) -> np.ndarray:
     if not protocol.rim_px and protocol.median_px == 1:
         return anomaly
-    return clean_map(anomaly, foreground_of(images), rim_px=protocol.rim_px, median_px=protocol.median_px)
+    return clean_map(anomaly, foreground, rim_px=protocol.rim_px, median_px=protocol.median_px)

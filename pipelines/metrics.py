@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,17 @@ import pandas as pd
 
 from data_prep.cohort import Cohort
 from evaluation.froc import FROC_LIMITS, froc_curve, sensitivity_at
-from evaluation.matched import matched_pairs_by_patient
+from evaluation.matched import position_matched_auc
 from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements
-from evaluation.numbers import Numbers, Thresholds, dice_sums, sensitivity_by_size
+from evaluation.numbers import Numbers, dice_sums, sensitivity_by_size
 from evaluation.protocol import Protocol
+from evaluation.thresholds import Thresholds
+from evaluation.undefined import UndefinedMetricWarning
 from pipelines.measuring import SplitMeasurements
-from pipelines.methods import METHOD
+from pipelines.methods import EVALUATED
 
-SIZE_EDGES_PX = (0, 25, 50, 100, 200, 400, 800)
-"""Where ranges of lesion sizes begin, in pixels."""
+_SIZE_EDGES_PX = (25, 50, 100, 200, 400, 800)
+"""Where ranges of lesion sizes begin, in pixels, after the first."""
 INTERVAL = "_ci95"
 """What the name of a number's interval ends in."""
 
@@ -34,8 +38,8 @@ def all_metrics(
 
     `numbers` and `thresholds` are by method.
     """
-    measured, chosen = test.methods[METHOD], thresholds[METHOD]
-    metrics = _nested(numbers[METHOD])
+    measured, chosen = test.methods[EVALUATED], thresholds[EVALUATED]
+    metrics = nested(numbers[EVALUATED])
     for group, threshold in (
         ("slices", chosen.slices),
         ("patients", chosen.patients),
@@ -44,11 +48,12 @@ def all_metrics(
     ):
         metrics[group] |= {"threshold": threshold, "threshold_source": "validation"}
     metrics["pixels"]["dice_threshold"] = chosen.pixels
-    metrics["slices"] |= {
-        "position_matched_pairs": _matched_pairs(measured, protocol),
-        **_counts(measured.slice_label),
+    metrics["slices"] |= {"position_matched_pairs": _matched_pairs(measured, protocol), **_counts(measured.slice_label)}
+    metrics["patients"] |= {
+        "n": measured.patients,
+        "n_persons": numbers[EVALUATED].persons,
+        **_counts(measured.patient_label),
     }
-    metrics["patients"] |= {"n": measured.patients, **_counts(measured.patient_label)}
     curve = froc_curve(measured.lesion_score, measured.false_score, int(measured.patient_images.sum()))
     defined = len(measured.lesion_score) > 0
     metrics["lesions"] |= {
@@ -56,12 +61,15 @@ def all_metrics(
         "sensitivity_at_false_positives": {
             f"{limit:g}": sensitivity_at(curve, limit) if defined else math.nan for limit in FROC_LIMITS
         },
-        "by_size": sensitivity_by_size(measured, chosen.lesions, SIZE_EDGES_PX),
+        "by_size": sensitivity_by_size(measured, chosen.lesions, _size_edges(protocol)),
     }
     metrics["lesions_3d"]["n_lesions"] = len(measured.lesion3d_score)
-    baselines = {name: own for name, own in numbers.items() if name != METHOD}
-    metrics["baselines"] = {name: _of_baseline(own) for name, own in baselines.items()}
-    metrics["minus_baseline"] = {name: _of_baseline(numbers[METHOD].minus(own)) for name, own in baselines.items()}
+    metrics["pixels"]["n_hausdorff95"] = int((~np.isnan(measured.patient_hausdorff95_mm)).sum())
+    baselines = {name: own for name, own in numbers.items() if name != EVALUATED}
+    metrics["baselines"] = {
+        name: _of_baseline(own) | {"thresholds": asdict(thresholds[name])} for name, own in baselines.items()
+    }
+    metrics["minus_baseline"] = {name: _of_baseline(numbers[EVALUATED].minus(own)) for name, own in baselines.items()}
     return metrics
 
 
@@ -83,7 +91,7 @@ def report_metrics(measured: Measurements, chosen: Mapping[str, Any]) -> dict[st
 
 def slice_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> pd.DataFrame:
     """One row a slice: what the cohort says of it, scores, candidates with a peak ≥ `threshold` that hit nothing."""
-    measured = test.methods[METHOD]
+    measured = test.methods[EVALUATED]
     rows = cohort.split("test").set_index(["patient", "row"])
     keys = [(test.patients[p], r) for p, r in zip(measured.slice_patient, measured.slice_row, strict=True)]
     table = rows.loc[keys].reset_index()
@@ -103,7 +111,7 @@ def slice_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> pd
 
 def patient_table(test: SplitMeasurements, cohort: Cohort, thresholds: Thresholds) -> pd.DataFrame:
     """One row a patient, most abnormal first; counts of lesions and candidates are those of slices."""
-    measured = test.methods[METHOD]
+    measured = test.methods[EVALUATED]
     total = measured.patients
     found, called = measured.lesion_score >= thresholds.lesions, measured.false_score >= thresholds.lesions
     drawn = measured.patient_images > 0
@@ -131,7 +139,7 @@ def patient_table(test: SplitMeasurements, cohort: Cohort, thresholds: Threshold
 
 def lesion_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> pd.DataFrame:
     """One row a lesion of a slice."""
-    measured = test.methods[METHOD]
+    measured = test.methods[EVALUATED]
     index = cohort.split("test").set_index(["patient", "row"])["slice_index"]
     names = [test.patients[number] for number in measured.lesion_patient]
     known = np.full(len(names), not np.isnan(threshold))
@@ -146,24 +154,28 @@ def lesion_table(test: SplitMeasurements, cohort: Cohort, threshold: float) -> p
     )
 
 
-def _nested(numbers: Numbers) -> dict[str, dict[str, Any]]:
-    """Numbers by group, each with its interval."""
-    nested: dict[str, dict[str, Any]] = {}
-    for name, value in numbers.values.items():
+def nested(numbers: Numbers) -> dict[str, dict[str, Any]]:
+    """Numbers by group, each beside its interval."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value, interval in numbers:
         group, _, key = name.partition(".")
-        interval = numbers.interval(name)
-        nested.setdefault(group, {})[key] = value
-        nested[group][key + INTERVAL] = [interval.low, interval.high]
-    return nested
+        groups.setdefault(group, {})[key] = value
+        groups[group][key + INTERVAL] = [interval.low, interval.high]
+    return groups
+
+
+def person_numbers(subjects: Sequence[str]) -> np.ndarray:
+    """(P,) a number from 0 for each patient, the same for those of one subject."""
+    return np.unique(np.array(subjects, str), return_inverse=True)[1]
 
 
 def _of_baseline(numbers: Numbers) -> dict[str, dict[str, Any]]:
     """Without what a baseline cannot have: those of lesions where it has no maps, and those of translation."""
-    nested = _nested(numbers)
-    del nested["fixed_point"]
+    groups = nested(numbers)
+    del groups["fixed_point"]
     kept = {
         group: {key: value for key, value in numbers.items() if not math.isnan(numbers[key.removesuffix(INTERVAL)])}
-        for group, numbers in nested.items()
+        for group, numbers in groups.items()
     }
     return {group: numbers for group, numbers in kept.items() if numbers}
 
@@ -174,15 +186,15 @@ def _counts(labels: np.ndarray) -> dict[str, int]:
 
 def _matched_pairs(measured: Measurements, protocol: Protocol) -> int:
     known = measured.slice_label != UNKNOWN
-    _, pairs = matched_pairs_by_patient(
-        measured.slice_label[known] == ABNORMAL,
-        measured.slice_score[known],
-        measured.slice_height[known],
-        measured.slice_patient[known],
-        measured.patients,
-        tolerance=protocol.height_tolerance,
-    )
-    return int(pairs.sum())
+    labels, scores, heights = (a[known] for a in (measured.slice_label, measured.slice_score, measured.slice_height))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)  # no pair is what the count says
+        return position_matched_auc(labels == ABNORMAL, scores, heights, tolerance=protocol.height_tolerance).pairs
+
+
+def _size_edges(protocol: Protocol) -> tuple[int, ...]:
+    smallest = protocol.min_size_px + 1
+    return (smallest, *(edge for edge in _SIZE_EDGES_PX if edge > smallest))
 
 
 def _share(cases: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from evaluation.difference import signed_difference_map
 from evaluation.protocol import Protocol
 from evaluation.translation import labels_with_one_attribute_changed
 from pipelines.measuring import read_patient
-from pipelines.methods import MapSource
+from pipelines.methods import Evaluated
 from pipelines.reporting import figures
 
 _FALSE_ALARMS = 2
@@ -45,52 +45,49 @@ def choose_cases(patients: pd.DataFrame, slices: pd.DataFrame, healthy_text: str
     sick = patients[(patients["diseased_slices"] > 0) & patients[by].notna()].sort_values(
         [by, "patient"], ascending=[False, True]
     )
-    places = {0: "best", (len(sick) - 1) // 2: "median", len(sick) - 1: "worst"} if len(sick) else {}
+    # Of few patients one may be two of these: the later word stays.
+    places = {(len(sick) - 1) // 2: "median", len(sick) - 1: "worst", 0: "best"} if len(sick) else {}
     cases = []
     for place, rank in sorted(places.items()):
         patient = sick.iloc[place]
         own = slices[(slices["patient"] == patient["patient"]) & ~slices["domains"].isin(["", healthy_text])]
         largest = own.sort_values(["lesion_area_px", "score"], ascending=False, kind="stable").iloc[0]
         rank = rank if len(sick) > 1 else "only"
-        cases.append(Case(patient=patient["patient"], row=largest["row"], words=f"{rank}, {named} {patient[by]:.2f}"))
+        cases.append(Case(patient=patient["patient"], row=largest["row"], words=f"{rank}, {named} {patient[by]:.3g}"))
     healthy = slices[slices["domains"] == healthy_text].sort_values("score", ascending=False, kind="stable")
     for _, alarm in healthy.head(_FALSE_ALARMS).iterrows():
-        cases.append(Case(patient=alarm["patient"], row=alarm["row"], words=f"healthy, score {alarm['score']:.2f}"))
+        cases.append(Case(patient=alarm["patient"], row=alarm["row"], words=f"healthy, score {alarm['score']:.3g}"))
     return cases
 
 
-def draw_cases(
-    cases: Sequence[Case],
-    cohort: Cohort,
-    source: MapSource,
-    model: FixedPointGAN | None,
-    protocol: Protocol,
-    rule: BinarizationRule,
-    threshold: float,
-) -> bytes:
+def draw_cases(cases: Sequence[Case], evaluated: Evaluated, rule: BinarizationRule, threshold: float) -> bytes:
     """A PNG with a row for each case: input, healthy translation and difference or the map, outlines.
 
     Candidates are those with a peak ≥ `threshold`; without one, NaN, all.
     """
+    model, protocol = evaluated.model, evaluated.protocol
     columns = 4 if model else 3
     with figures.figure(len(cases), columns, width=2.1 * columns, height=2.25 * len(cases)) as (canvas, axes):
         for row, case in zip(axes, cases, strict=True):
-            patient = read_patient(cohort, case.patient)
+            patient = read_patient(evaluated.cohort, case.patient)
             here = slice(case.row, case.row + 1)
-            anomaly = source.maps_of(case.patient, patient.images, patient.rows["domains"]).anomaly[here]
             foreground, image = patient.truth.foreground[here], patient.images[case.row, 0]
-            anomaly = np.where(foreground, anomaly, 0)
             figures.show_slice(row[0], image, title=case.words)
-            limit = max(0.1, float(anomaly.max()))
             if model:
-                healthy = model.translate(patient.images[here], "healthy")
-                signed = signed_difference_map(patient.images[here], healthy, reduction=protocol.reduction)[0]
+                images = patient.images[here]
+                anomaly = evaluated.source.maps_of(case.patient, images, patient.rows["domains"][here]).anomaly
+                healthy = model.translate(images, "healthy")
+                signed = signed_difference_map(images, healthy, reduction=protocol.reduction)[0]
                 figures.show_slice(row[1], healthy[0, 0] * foreground[0], title="healthy translation")
+                limit = max(0.1, float(np.abs(signed).max()))
                 shown = figures.show_difference(row[2], signed, limit, title="difference")
             else:
-                shown = figures.show_difference(row[1], anomaly[0], limit, title="map")
+                whole = evaluated.source.maps_of(case.patient, patient.images, patient.rows["domains"]).anomaly
+                anomaly = np.where(foreground, whole[here], 0)
+                shown = figures.show_map(row[1], anomaly[0], title="map")
             canvas.colorbar(shown, ax=row[-2], shrink=0.8)
-            figures.show_slice(row[-1], image, title=f"{case.patient[-24:]}, slice {patient.truth.places[case.row]}")
+            title = f"{case.patient[-24:]}, slice {patient.truth.places[case.row]}"
+            figures.show_slice(row[-1], image, title=title)
             if patient.truth.lesions is not None:
                 figures.outline(row[-1], patient.truth.lesions[case.row] > 0, figures.TRUTH_COLOR)
             found = _candidates(anomaly, foreground, protocol, rule, threshold)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from evaluation.froc import froc_curve
 from evaluation.measurements import ABNORMAL, NORMAL, Measurements
 from evaluation.roc import roc_curve
-from pipelines.methods import METHOD
+from pipelines.methods import EVALUATED
 from pipelines.reporting import figures
 
 _LARGEST_SHOWN = 8.0
@@ -22,7 +22,7 @@ def draw_curves(methods: Mapping[str, Measurements], metrics: Mapping[str, Any],
     """A PNG of four panels. Lines differ by dashes and bars by hatching, so that they stay apart in gray.
 
     Args:
-        methods: measurements by name, the evaluated one's being `METHOD`.
+        methods: measurements by name, the evaluated one's being `EVALUATED`.
         metrics: what `metrics.json` holds.
         titles: names of the methods to draw, in order.
     """
@@ -30,7 +30,7 @@ def draw_curves(methods: Mapping[str, Measurements], metrics: Mapping[str, Any],
         _roc(axes[0, 0], methods, metrics, titles)
         _froc(axes[0, 1], methods, metrics, titles)
         _by_size(axes[1, 0], metrics["lesions"]["by_size"])
-        _scores(axes[1, 1], methods[METHOD], metrics["slices"]["threshold"])
+        _scores(axes[1, 1], methods[EVALUATED], metrics["slices"]["threshold"])
         return figures.to_png(canvas)
 
 
@@ -44,7 +44,7 @@ def _roc(
         labels = measured.slice_label[known] == ABNORMAL
         if labels.any() and not labels.all():
             curve = roc_curve(labels, measured.slice_score[known])
-            own = metrics if name == METHOD else metrics["baselines"][name]
+            own = metrics if name == EVALUATED else metrics["baselines"][name]
             auc = own["slices"]["auc"]
             axes.plot(curve.false_positive_rate, curve.true_positive_rate, label=f"{title}, AUC {auc:.3f}", **style)
     slices = metrics["slices"]
@@ -74,6 +74,8 @@ def _froc(axes: Axes, methods: Mapping[str, Measurements], metrics: Mapping[str,
 
 
 def _operating_point(axes: Axes, x: float, y: float) -> None:
+    if not np.isfinite([x, y]).all():
+        return
     axes.plot(
         [x],
         [y],

@@ -89,6 +89,13 @@ def show_difference(axes: Axes, difference: np.ndarray, limit: float, *, title: 
     return image
 
 
+def show_map(axes: Axes, anomaly: np.ndarray, *, title: str = "") -> Any:
+    """An anomaly map (rows, columns) of any range, dark where it is high; returns the image for a color bar."""
+    image = axes.imshow(anomaly, cmap="Purples", interpolation="nearest")
+    bare(axes, title)
+    return image
+
+
 def outline(axes: Axes, mask: np.ndarray, color: str, *, dashed: bool = False) -> None:
     """The border of a mask (rows, columns)."""
     if mask.any() and not mask.all():

@@ -25,7 +25,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = format_number
+    environment.filters["threshold"] = format_threshold
     return environment
+
+
+def format_threshold(value: float) -> str:
+    """A threshold with four digits, of maps of any size; in words where none is, or none was low enough."""
+    return "–" if math.isnan(value) else "above all scores" if math.isinf(value) else f"{value:.4g}"
 
 
 def format_number(value: float | None, digits: int = 3) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from evaluation.numbers import Numbers
@@ -21,9 +22,9 @@ _BASELINES = {
 """Those that stand in the terminal; `metrics.json` and the page have all."""
 
 
-def print_metrics(metrics: Mapping[str, Any], screen: Screen) -> None:
-    """Print the most important numbers of an evaluation, beside what no training reaches."""
-    methods = {"model": metrics} | {
+def print_metrics(metrics: Mapping[str, Any], screen: Screen, *, title: str = "model") -> None:
+    """Print the most important numbers of an evaluation under its `title`, beside what no training reaches."""
+    methods = {title: metrics} | {
         title: metrics["baselines"][name] for name, title in _BASELINES.items() if name in metrics["baselines"]
     }
     table = _table("test patients", list(methods))
@@ -62,7 +63,7 @@ def _difference(difference: Numbers, name: str, digits: int) -> str:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title, box=None, pad_edge=False)
+    table = Table(escape(title), box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(escape(column), justify="right")  # names of folders may have brackets
     return table

@@ -7,15 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.measurements import (
-    ABNORMAL,
-    NORMAL,
-    UNKNOWN,
-    Measurements,
-    PatientTruth,
-    join_measurements,
-    measure_patient,
-)
+from evaluation.measure import PatientTruth, measure_patient
+from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements, join_measurements
 from evaluation.protocol import Protocol
 from tests.evaluation.slow_maps import Case
 

@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN
-from evaluation.numbers import Thresholds
 from evaluation.protocol import Protocol
+from evaluation.thresholds import Thresholds
 from tests.evaluation.slow_maps import NAN, Matched, Seen, SeenSlice
 
 
@@ -24,7 +24,9 @@ def slow_numbers(patients: Sequence[Seen], thresholds: Thresholds, protocol: Pro
     pixels, missed = [p for patient in patients for p in patient.pixels], sum(patient.missed for patient in patients)
     return {
         "slices.auc": auc(slices),
-        "slices.auc_position_matched": auc(slices, lambda a, b: at_one_height(a, b, protocol.height_tolerance)),
+        "slices.auc_position_matched": auc(slices, lambda a, b: at_one_height(a, b, protocol.height_tolerance))
+        if len({own.height for own in slices if own.label != UNKNOWN}) > 1
+        else NAN,
         "slices.peak_hit": mean([own.peak_hit for own in slices if own.peak_hit is not None]),
         "slices.sensitivity": share_from(slices, ABNORMAL, thresholds.slices),
         "slices.specificity": 1 - share_from(slices, NORMAL, thresholds.slices),
@@ -55,12 +57,23 @@ def slow_thresholds(patients: Sequence[Seen], protocol: Protocol) -> Thresholds:
     drawn = sum(patient.images > 0 for patient in patients)
     pixels, missed = [p for patient in patients for p in patient.pixels], sum(patient.missed for patient in patients)
     return Thresholds(
-        slices=operating_threshold(slices, protocol),
-        patients=operating_threshold(patients, protocol),
-        lesions=lesion_threshold(flat, protocol.false_positives_per_image * images),
-        lesions_3d=lesion_threshold(solid, protocol.false_positives_per_patient * drawn),
+        slices=lowered(operating_threshold(slices, protocol), [s.score for s in slices if s.label != UNKNOWN]),
+        patients=lowered(operating_threshold(patients, protocol), [p.score for p in patients if p.label != UNKNOWN]),
+        lesions=lowered(lesion_threshold(flat, protocol.false_positives_per_image * images), best_scores(flat)),
+        lesions_3d=lowered(lesion_threshold(solid, protocol.false_positives_per_patient * drawn), best_scores(solid)),
         pixels=best_dice(pixels, missed)[1],
     )
+
+
+def lowered(threshold: float, scores: Sequence[float]) -> float:
+    """In the middle of the gap below it."""
+    below = [score for score in scores if score < threshold]
+    return (threshold + max(below)) / 2 if below and math.isfinite(threshold) else threshold
+
+
+def best_scores(matched: Matched) -> list[float]:
+    """Of what tells thresholds apart: each lesion by its best candidate, and false candidates."""
+    return [max(scores) for scores in matched.hits if scores] + matched.false
 
 
 def resampled(patients: Sequence[Seen], weights: np.ndarray) -> list[Seen]:
@@ -177,12 +190,10 @@ def operating_threshold(cases: Sequence[SeenSlice] | Sequence[Seen], protocol: P
     if protocol.operating_point != "youden" and len(tried) == 2:
         return NAN
     points = [(t, sum(s >= t for s in abnormal), sum(s >= t for s in normal)) for t in tried]
-    kind = protocol.operating_point
-    value = protocol.operating_sensitivity if kind == "sensitivity" else protocol.operating_false_positive_rate
     if protocol.operating_point == "sensitivity":
-        return next(t for t, hits, _ in points if hits / len(abnormal) >= value)
+        return next(t for t, hits, _ in points if hits / len(abnormal) >= protocol.operating_sensitivity)
     if protocol.operating_point == "false_positive_rate":
-        points = [point for point in points if point[2] / len(normal) <= value]
+        points = [p for p in points if p[2] / len(normal) <= protocol.operating_false_positive_rate]
         return max(points, key=lambda point: point[1])[0]
     return max(points, key=lambda point: point[1] * len(normal) - point[2] * len(abnormal))[0]
 

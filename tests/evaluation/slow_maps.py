@@ -11,7 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from evaluation.measurements import ABNORMAL, PatientTruth
+from evaluation.measure import PatientTruth
+from evaluation.measurements import ABNORMAL
 from evaluation.protocol import Protocol
 
 Pixel = tuple[int, int, int]
@@ -86,21 +87,21 @@ def look_at(case: Case, protocol: Protocol, *, pixel_threshold: float | None = N
             SeenSlice(
                 label=int(truth.labels[number]),
                 height=float(truth.heights[number]),
-                score=slice_score(own, chosen, protocol),
+                score=slice_score(own, chosen, protocol, lowest=min(shown.values(), default=0.0)),
                 same_l1=float(case.same_l1[number]),
                 peak_hit=peak_hit(own, lesion) if truth.lesions is not None and truth.labels[number] == 1 else None,
             )
         )
     abnormal = {int(place) for place, label in zip(places, truth.labels, strict=True) if label == ABNORMAL}
-    drawn = truth.lesions is not None
+    drawn, nothing = truth.lesions is not None, Matched(sizes=[], hits=[], false=[])
     highest = sorted((own.score for own in slices), reverse=True)[: protocol.patient_top]
     return Seen(
         label=truth.label,
         score=sum(highest) / len(highest),
         slices=slices,
         images=len(slices) if drawn else 0,
-        flat=match(on, lesion, shown, 2, protocol) if drawn else Matched(sizes=[], hits=[], false=[]),
-        solid=match(on, lesion, shown, 3, protocol) if drawn else Matched(sizes=[], hits=[], false=[]),
+        flat=match(on, lesion, shown, 2, protocol) if drawn else nothing,
+        solid=match(stand_out(shown, protocol), lesion, shown, 3, protocol) if drawn else nothing,
         pixels=[(rounded_down(value), pixel in lesion) for pixel, value in shown.items()] if drawn else [],
         missed=len(lesion - set(shown)),
         collateral=[v for p, v in shown.items() if drawn and p[0] in abnormal and p not in lesion],
@@ -109,7 +110,7 @@ def look_at(case: Case, protocol: Protocol, *, pixel_threshold: float | None = N
 
 
 def stand_out(own: dict[Pixel, float], protocol: Protocol) -> set[Pixel]:
-    """Pixels of a slice above its threshold."""
+    """Pixels, of a slice or of all, above the threshold that they make together."""
     if not own:
         return set()
     ordered = sorted(own.values())
@@ -136,9 +137,9 @@ def two_means_cut(ordered: list[float]) -> float:
     return cut
 
 
-def slice_score(own: dict[Pixel, float], chosen: set[Pixel], protocol: Protocol) -> float:
+def slice_score(own: dict[Pixel, float], chosen: set[Pixel], protocol: Protocol, *, lowest: float) -> float:
     if not own:
-        return 0.0
+        return lowest if protocol.score == "max" else 0.0
     if protocol.score == "max":
         return max(own.values())
     if protocol.score == "mean":

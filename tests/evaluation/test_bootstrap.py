@@ -52,16 +52,16 @@ def test_nothing_to_draw_is_an_error(patients: int, resamples: int) -> None:
 
 def test_interval_lies_between_percentiles() -> None:
     values = np.arange(81.0)[::-1]
-    interval = percentile_interval(values, patients=5)
+    interval = percentile_interval(values, persons=5)
     assert (interval.low, interval.high) == pytest.approx((2, 78))  # 2.5 % of 80 steps from either end
-    assert percentile_interval(values, patients=5, level=0.5) == Interval(low=20, high=60)
+    assert percentile_interval(values, persons=5, level=0.5) == Interval(low=20, high=60)
 
 
 def test_interval_agrees_with_all_possible_draws() -> None:
     values = np.random.default_rng(4).random(5)
     means = [np.mean(drawn) for drawn in product(values, repeat=5)]
     low, high = np.quantile(means, [0.1, 0.9])
-    interval = percentile_interval(patient_weights(5, resamples=5000) @ values / 5, patients=5, level=0.8)
+    interval = percentile_interval(patient_weights(5, resamples=5000) @ values / 5, persons=5, level=0.8)
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.02)
 
 
@@ -70,34 +70,43 @@ def test_interval_covers_the_mean_of_new_patients_as_often_as_it_says() -> None:
     covered = 0
     for study in range(400):
         patients = random.normal(3, 1, 40)
-        interval = percentile_interval(patient_weights(40, resamples=300, seed=study) @ patients / 40, patients=40)
+        interval = percentile_interval(patient_weights(40, resamples=300, seed=study) @ patients / 40, persons=40)
         covered += interval.low <= 3 <= interval.high
     # 0.95, a little less as percentiles of few patients are narrow; five standard errors are 0.05.
     assert 0.89 < covered / 400 < 0.985
 
 
 def test_constant_has_no_width() -> None:
-    assert percentile_interval(np.full(50, 2.5), patients=3) == Interval(low=2.5, high=2.5)
+    assert percentile_interval(np.full(50, 2.5), persons=3) == Interval(low=2.5, high=2.5)
 
 
 def test_undefined_resamples_are_left_out_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
-    assert percentile_interval(np.array([NAN, 1, NAN, 1]), patients=2) == Interval(low=1, high=1)
+    assert percentile_interval(np.array([NAN, 1, 1, 1, 1]), persons=2) == Interval(low=1, high=1)
     assert not recwarn
+
+
+def test_number_that_one_person_decides_has_no_interval() -> None:
+    # A resample of ten leaves out one of them in 0.9 ** 10 = 0.35 of all draws, two of them in 0.8 ** 10 = 0.11.
+    weights = patient_weights(10, resamples=2000)
+    for contributors, has_interval in ((1, False), (2, True)):
+        drawn = weights[:, :contributors].sum(axis=1)
+        interval = percentile_interval(np.where(drawn > 0, 0.5, NAN), persons=10)
+        assert np.isfinite(interval.low) == has_interval
 
 
 @pytest.mark.parametrize(("values", "patients"), [([NAN, NAN], 5), ([], 5), ([0.5, 0.7], 1)])
 def test_no_interval_without_values_or_of_one_patient(values: list[float], patients: int) -> None:
-    interval = percentile_interval(np.array(values), patients=patients)
+    interval = percentile_interval(np.array(values), persons=patients)
     assert np.isnan([interval.low, interval.high]).all()
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.5, 95, NAN])
 def test_level_must_be_a_share(level: float) -> None:
     with pytest.raises(ValueError, match="`level` must lie between 0 and 1"):
-        percentile_interval(np.ones(3), patients=3, level=level)
+        percentile_interval(np.ones(3), persons=3, level=level)
 
 
 def test_values_are_not_mutated() -> None:
     values = np.array([2.0, NAN, 1.0])
-    percentile_interval(values, patients=3)
+    percentile_interval(values, persons=3)
     np.testing.assert_array_equal(values, [2, NAN, 1])

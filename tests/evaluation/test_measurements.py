@@ -12,17 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.binarize import Fixed
-from evaluation.measurements import (
-    ABNORMAL,
-    NORMAL,
-    UNKNOWN,
-    Measurements,
-    PatientTruth,
-    join_measurements,
-    measure_patient,
-    measure_scores,
-    select_patients,
-)
+from evaluation.measure import PatientTruth, measure_patient, measure_scores
+from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements, join_measurements, select_patients
 from evaluation.protocol import Protocol
 from tests.evaluation.random_patients import measure, random_cases
 
@@ -116,12 +107,13 @@ def test_only_the_foreground_is_looked_at(beyond: float, offset: float) -> None:
     assert measured.slice_score.tolist() == [value if value > -np.inf else 0 for value in highest]
 
 
-def test_map_of_one_value_has_no_peak_even_where_background_is_lower(draw: Draw) -> None:
-    lesions = draw("xx..", "....")[None]
-    foreground = draw("xxx.", "xxx.")[None] > 0
-    measured = measure_patient(foreground * 0.5, truth_of(lesions, foreground=foreground), protocol=SMALL)
-    assert measured.slice_peak_hit.tolist() == [0]
-    assert measured.slice_score.tolist() == [0.5]
+def test_map_of_one_value_has_no_peak_even_where_background_and_other_slices_are_lower(draw: Draw) -> None:
+    lesions = np.stack([draw("xx..", "....")] * 2)
+    foreground = np.stack([draw("xxx.", "xxxx")] * 2) > 0
+    maps = foreground * np.stack([draw("aaaa", "aaaa", a=0.5), draw("b...", "....", b=0.75)])
+    measured = measure_patient(maps, truth_of(lesions, foreground=foreground), protocol=SMALL)
+    assert measured.slice_peak_hit.tolist() == [0, 1]
+    assert measured.slice_score.tolist() == [0.5, 0.75]
 
 
 def test_lesion_pixels_outside_the_foreground_are_missed(draw: Draw) -> None:
@@ -161,6 +153,13 @@ def test_surface_distance_is_in_mm_across_left_out_slices(draw: Draw, places: li
     truth = truth_of(lesions, places=np.array(places), spacing_mm=(2.0, 1.0, 1.0))
     measured = measure_patient(lesions[::-1] * 0.5, truth, protocol=SMALL, pixel_threshold=0.5)
     assert measured.patient_hausdorff95_mm.tolist() == [expected]
+
+
+def test_surface_of_what_is_called_ends_with_the_foreground(draw: Draw) -> None:
+    foreground = draw(".xx.", ".xxx")[None] > 0
+    truth = truth_of(foreground, foreground=foreground, spacing_mm=(1.0, 1.0, 1.0))
+    measured = measure_patient(np.full((1, 2, 4), 0.5), truth, protocol=SMALL, pixel_threshold=0.5)
+    assert measured.patient_hausdorff95_mm.tolist() == [0]
 
 
 @pytest.mark.parametrize(

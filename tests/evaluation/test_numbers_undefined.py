@@ -9,15 +9,11 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements, join_measurements, measure_scores
-from evaluation.numbers import (
-    UNDEFINED_BECAUSE,
-    Thresholds,
-    choose_thresholds,
-    measure_numbers,
-    warn_of_undefined,
-)
+from evaluation.measure import measure_scores
+from evaluation.measurements import ABNORMAL, NORMAL, UNKNOWN, Measurements, join_measurements
+from evaluation.numbers import UNDEFINED_BECAUSE, measure_numbers, warn_of_undefined
 from evaluation.protocol import Protocol
+from evaluation.thresholds import Thresholds, choose_thresholds
 from evaluation.undefined import UndefinedMetricWarning
 from tests.evaluation.random_patients import measure, random_cases
 from tests.evaluation.slow_evaluation import slow_numbers, slow_thresholds
@@ -159,7 +155,8 @@ def test_thresholds_of_patients_who_cannot_say_are_nan(change: Callable[[Case], 
     seen = [look_at(case, protocol) for case in cases]
     thresholds = slow_thresholds(seen, protocol)
     measured = measure(cases, protocol, pixel_threshold=None)
-    np.testing.assert_allclose(astuple(choose_thresholds(measured, protocol)), astuple(thresholds), rtol=1e-12)
+    # Half-way between two scores is rounded as scores are, to float32.
+    np.testing.assert_allclose(astuple(choose_thresholds(measured, protocol)), astuple(thresholds), rtol=1e-6)
     values = measure_numbers(measured, thresholds, PROTOCOL).values
     undefined = {name for name, value in slow_numbers(seen, thresholds, protocol).items() if np.isnan(value)}
     assert {name for name, value in values.items() if np.isnan(value)} == undefined
@@ -173,6 +170,16 @@ def test_missing_thresholds_are_named_when_they_are_chosen() -> None:
     assert np.isnan(astuple(thresholds)).all()
     messages = " ".join(str(warning.message) for warning in caught)
     assert all(name in messages for name in ("Youden threshold", "lesion threshold", "best Dice"))
+
+
+def test_numbers_nobody_expects_are_undefined_without_a_word() -> None:
+    measured = measure([without_spacing(diseased(case)) for case in random_cases(6, patients=6)], PROTOCOL)
+    numbers = measure_numbers(measured, SOME, PROTOCOL)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_undefined(numbers, unless=["pixels.hausdorff95_mm", "patients.auc"])
+    (warning,) = caught
+    assert str(warning.message).startswith("patients.specificity is undefined")
 
 
 def test_method_without_maps_has_numbers_of_scores_alone() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import dump_config, load_config, preset_names
+from evaluation.protocol import Protocol
+from pipelines.config import dump_config, load_config, load_protocol, preset_names
 from pipelines.errors import UsageError
 
 
@@ -66,3 +67,35 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
         load_config(file=path)
     with pytest.raises(UsageError, match="not both"):
         load_config(preset="demo", file=path)
+
+
+def test_choices_of_an_evaluation_are_set_by_their_names() -> None:
+    assert load_protocol([]) == Protocol()
+    chosen = load_protocol(["min_size_px=5", "binarization=fixed", "binarization_threshold=1e-3", "score=candidates"])
+    assert chosen == Protocol(min_size_px=5, binarization="fixed", binarization_threshold=0.001, score="candidates")
+    assert load_protocol(["reduction=1"]).reduction == 1
+    assert load_protocol(["connectivity=1", "connectivity="]).connectivity is None  # the last wins
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["min_size=5"], "unknown setting `min_size`; did you mean `min_size_px`?"),
+        (["protocol.seed=1"], "unknown setting `protocol`; known here are reduction, rim_px, "),
+        (["min_size_px=few"], "setting `min_size_px`: Input should be a valid integer"),
+        (["min_size_px=-1"], "setting `min_size_px`: Input should be greater than or equal to 0, got -1"),
+        (["min_iou=0"], "setting `min_iou`: Input should be greater than 0, got 0"),
+        (["resamples=0"], "setting `resamples`: Input should be greater than or equal to 1, got 0"),
+        (["seed"], "--set needs key=value, such as min_size_px=5, got 'seed'"),
+        (["seed.x=1"], "setting `seed`: Input should be a valid integer"),
+        (["median_px=2"], "`median_px` must be odd, got 2"),
+        (["binarization=fixed"], "binarization `fixed` and `binarization_threshold` need each other"),
+        (["binarization_threshold=0.2"], "binarization `fixed` and `binarization_threshold` need each other"),
+        (["score=peak"], "setting `score`: Input should be 'max', 'percentile', 'mean' or 'candidates', got 'peak'"),
+        (["reduction=first"], "setting `reduction`: Input should be 'max' or 'mean', got 'first'"),
+    ],
+)
+def test_a_wrong_choice_says_what_to_write(overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_protocol(overrides)
+    assert str(caught.value).startswith(message)

@@ -92,6 +92,14 @@ def test_darker_and_brighter_than_healthy_count_alike(
     assert dice(found > 0.25, cohort.masks("P1") > 0) > 0.9
 
 
+@pytest.mark.parametrize("value", [1, 0.1, 255])
+def test_equal_voxels_stay_equal(cohort: Cohort, write_map: Callable[..., Path], value: float) -> None:
+    found = read_map(write_map(np.full((60, 72, 12), value, np.float32)), "P1", cohort)
+    inside = found[np.asarray(cohort.images("P1"))[:, 0] > 0]
+    assert len(np.unique(inside)) == 1
+    assert inside[0] == pytest.approx(value, rel=1e-5)
+
+
 def test_the_lowest_integer_has_an_absolute_value(cohort: Cohort, tiny: Any, write_map: Callable[..., Path]) -> None:
     folder = write_map(np.where(lesion_of(tiny, "P1"), np.int16(-32768), np.int16(0)))
     found = read_map(folder, "P1", cohort)

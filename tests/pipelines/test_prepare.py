@@ -74,6 +74,11 @@ def test_a_cohort_of_attributes_is_trained_and_evaluated(
     succeed(fpgan("evaluate", run, cohort, "--output", tmp_path / "evaluation"))
     metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert metrics["slices"]["n_diseased"] > 0
+    assert metrics["lesions"]["n_lesions"] > 0
+    with Image.open(tmp_path / "evaluation" / "attributes.png") as grid:
+        assert grid.format == "PNG"
+        assert min(grid.size) > 200
+    assert "One attribute changed at a time" in (tmp_path / "evaluation" / "index.html").read_text()
     result = fpgan("train", cohort, "--output", tmp_path / "faces", "--preset", "faces")
     assert result.exit_code == 2
     assert "the cohort has edema, enhancing" in result.output
@@ -159,9 +164,15 @@ def test_pictures_in_domain_folders_become_a_cohort(
     assert np.flatnonzero((image[0, 0] > 0).any(axis=1)).tolist() == list(range(5, 27))
     assert image[0, 0, 9:13, 19:27].mean() > image[0, 0, 15:25, 2:15].mean() + 0.1
     result = succeed(fpgan("train", cohort, "--output", tmp_path / "run", *tiny_training))
-    result = fpgan("evaluate", tmp_path / "run", cohort, "--output", tmp_path / "evaluation")
-    assert result.exit_code == 2
-    assert "has no lesion mask, which measuring localization needs" in result.output
+    result = succeed(fpgan("evaluate", tmp_path / "run", cohort, "--output", tmp_path / "evaluation"))
+    assert "warning: lesions.sensitivity is undefined: there is no lesion" in result.output
+    metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    assert metrics["slices"]["n_healthy"] > 0
+    assert metrics["slices"]["n_diseased"] > 0
+    assert 0 <= metrics["slices"]["auc"] <= 1
+    assert metrics["lesions"]["sensitivity"] is None
+    assert metrics["pixels"]["hausdorff95_mm"] is None
+    assert not (tmp_path / "evaluation" / "attributes.png").exists()
 
 
 def test_volumes_in_domain_folders_are_labeled_as_a_whole(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
