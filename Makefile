@@ -26,6 +26,7 @@ format: install
 bench: install
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.prepare
+	$(BIN)/python -m benchmarks.evaluation
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache

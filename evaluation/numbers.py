@@ -212,7 +212,8 @@ def _of_patients(m: Measurements, thresholds: Thresholds, weights: np.ndarray) -
 def _rates(
     what: str, labels: np.ndarray, scores: np.ndarray, patients: np.ndarray, threshold: float, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    called = np.where(np.isnan(threshold), np.nan, scores >= threshold)
+    # In float64: rounded to float32, a threshold between two scores may become the lower one.
+    called = np.where(np.isnan(threshold), np.nan, scores >= np.float64(threshold))
     return {
         f"{what}.sensitivity": weighted_share(np.where(labels == ABNORMAL, called, np.nan), patients, weights),
         f"{what}.specificity": weighted_share(np.where(labels == NORMAL, 1 - called, np.nan), patients, weights),

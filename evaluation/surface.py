@@ -33,9 +33,10 @@ def hausdorff95(predicted: np.ndarray, truth: np.ndarray, *, spacing_mm: tuple[f
 
     box = _bounding_box(own | other)
     pair = (own[box][None, None], other[box][None, None])
+    spacing = [float(step) for step in spacing_mm]  # MONAI refuses integers among floats
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI's, of its own inner calls
-        distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing_mm))
+        distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
     return float(distance)
 
 

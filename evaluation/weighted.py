@@ -78,26 +78,32 @@ def weighted_froc(
         (R, A), at each limit the highest sensitivity of a threshold with at most so many false positives per image; and
         (R,), the area under that sensitivity from 0 to `area_up_to`, as a share of the largest possible.
     """
-    found = np.isfinite(detection_scores)
-    detections = np.argsort(-detection_scores[found], kind="stable")
-    falling = -detection_scores[found][detections]
-    detection_owners = detection_patients[found][detections]
-    false_order = np.argsort(-false_scores, kind="stable")
-    false_owners = false_patients[false_order]
-    # How many detections remain when a false candidate, and all of its score, must stay below the threshold; the last
-    # entry is for none that must.
-    remaining = np.append(np.searchsorted(falling, -false_scores[false_order], side="left"), len(falling))
+    # Only at the score of a detection does a threshold gain sensitivity.
+    thresholds = np.unique(detection_scores[np.isfinite(detection_scores)])[::-1]
+    patients = weights.shape[1]
+
+    def first_counted(scores: np.ndarray, owners: np.ndarray) -> sparse.csr_array:
+        """(P, K): of each patient, how many scores reach each of K thresholds, but not the one above."""
+        columns = np.searchsorted(-thresholds, -scores, side="left")
+        counted = columns < len(thresholds)
+        ones = np.ones(np.count_nonzero(counted))
+        return sparse.csr_array((ones, (owners[counted], columns[counted])), shape=(patients, len(thresholds)))
+
+    detections, false = first_counted(detection_scores, detection_patients), first_counted(false_scores, false_patients)
+    lesions = weights @ np.bincount(detection_patients, minlength=patients)
+    total_images = weights @ images
     sensitivities, areas = np.full((len(weights), len(at)), np.nan), np.full(len(weights), np.nan)
-    for row, weight in enumerate(weights):
-        lesions, total_images = weight[detection_patients].sum(), weight @ images
-        if not lesions or not total_images:
-            continue
-        false = np.cumsum(weight[false_owners]) / total_images
-        share = np.append(0, np.cumsum(weight[detection_owners]))[remaining] / lesions
+    defined = np.flatnonzero((lesions > 0) & (total_images > 0))
+    for start in range(0, len(defined), _ROWS_AT_ONCE):
+        rows = defined[start : start + _ROWS_AT_ONCE]
+        share = np.cumsum(weights[rows] @ detections, axis=1) / lesions[rows, None]
+        rates = np.cumsum(weights[rows] @ false, axis=1) / total_images[rows, None]
+        share = np.pad(share, ((0, 0), (1, 0)))  # a threshold above all finds nothing
         # Weights are whole numbers: a limit that is met exactly must not be missed by rounding.
-        sensitivities[row] = share[np.searchsorted(false, at + 1e-12, side="right")]
-        steps = np.diff(np.minimum(np.concatenate([[0], false, [np.inf]]), area_up_to))
-        areas[row] = (steps @ share) / area_up_to
+        reached = (rates[:, :, None] <= at + 1e-12).sum(axis=1)
+        sensitivities[rows] = np.take_along_axis(share, reached, axis=1)
+        steps = np.diff(np.minimum(rates, area_up_to), axis=1, prepend=0, append=area_up_to)
+        areas[rows] = (steps * share).sum(axis=1) / area_up_to
     return sensitivities, areas
 
 
