@@ -107,9 +107,10 @@ def measure_test(evaluated: Evaluated, calibration: Calibration, screen: Screen)
     return SplitMeasurements(
         patients=[name for name, _ in whole],
         subjects=[subject_of[name] for name, _ in whole],
+        # What is joined is let go, or all of it would be in memory twice.
         methods={
-            method: join_measurements([methods[method] for _, methods in whole])
-            for method in (whole[0][1] if whole else ())
+            method: join_measurements([methods.pop(method) for _, methods in whole])
+            for method in (list(whole[0][1]) if whole else ())
         },
         excluded=[failure for _, _, failure in measured if failure],
     )

@@ -91,7 +91,9 @@ def show_difference(axes: Axes, difference: np.ndarray, limit: float, *, title: 
 
 def show_map(axes: Axes, anomaly: np.ndarray, *, title: str = "") -> Any:
     """An anomaly map (rows, columns) of any range, dark where it is high; returns the image for a color bar."""
-    image = axes.imshow(anomaly, cmap="Purples", interpolation="nearest")
+    low, high = float(anomaly.min()), float(anomaly.max())
+    high = high if high > low else low + 1  # a map of one value is pale all over
+    image = axes.imshow(anomaly, cmap="Purples", vmin=low, vmax=high, interpolation="nearest")
     bare(axes, title)
     return image
 
