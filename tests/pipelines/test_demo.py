@@ -15,7 +15,7 @@ def test_the_demo_runs_from_start_to_end(fpgan: Callable[..., Any], tmp_path: Pa
     result = fpgan("demo", "--output", output, "--patients", 8, *options)
     assert result.exit_code == 0, result.output
     assert result.output.rstrip().endswith(f"Output: {output}")
-    assert "slice AUC" in result.output
+    assert "Slice AUC" in result.output
     metrics = json.loads((output / "run" / "evaluation" / "metrics.json").read_text())
     # Position and brightness were made useless on purpose; the test split of eight patients has both domains.
     assert 0 <= metrics["slices"]["auc"] <= 1
