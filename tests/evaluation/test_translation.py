@@ -146,7 +146,7 @@ def test_impossible_labels_are_refused(labels: np.ndarray) -> None:
 
 def test_labels_in_a_list_are_refused() -> None:
     with pytest.raises(TypeError, match="`labels` must be a NumPy array, got list"):
-        labels_with_one_attribute_changed([[0, 1]])  # type: ignore[arg-type]
+        labels_with_one_attribute_changed([[0, 1]])
 
 
 def test_inputs_are_not_mutated(call_unmutated: Callable[..., Any]) -> None:
