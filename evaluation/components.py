@@ -40,6 +40,10 @@ class Components:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def pixels_of(self, chosen: np.ndarray) -> np.ndarray:
+        """(S, H, W) bool: the pixels of the components that `chosen` (N,) bool names."""
+        return np.append(False, chosen)[self.labels]
+
     @property
     def slices(self) -> np.ndarray:
         """(N,) the slice of each component; of one in 3D, its first."""

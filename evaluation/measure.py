@@ -85,14 +85,19 @@ def measure_patient(
     rule = rule or protocol.binarization_rule()
     maps, truth = _cropped(maps, truth)
     maps = _inside(maps, truth.foreground)
-    chosen = binarize(maps, truth.foreground, rule)
-    candidates = find_components(chosen, maps, connectivity=protocol.connectivity, min_size=protocol.min_size_px)
+    candidates = find_candidates(maps, truth.foreground, protocol, rule)
     if scores is None:
         scores = _slice_scores(maps, truth, candidates, protocol)
     arrays = _of_scores(scores, truth, protocol, same_l1)
     if truth.lesions is not None:
         arrays |= _of_lesions(maps, candidates, truth, truth.lesions, protocol, rule, pixel_threshold)
     return complete_measurements(arrays)
+
+
+def find_candidates(maps: np.ndarray, foreground: np.ndarray, protocol: Protocol, rule: BinarizationRule) -> Components:
+    """The candidates of each slice of maps (S, H, W): components of what `rule` finds in the foreground."""
+    chosen = binarize(maps, foreground, rule)
+    return find_components(chosen, maps, connectivity=protocol.connectivity, min_size=protocol.min_size_px)
 
 
 def measure_scores(scores: np.ndarray, truth: PatientTruth, *, protocol: Protocol) -> Measurements:

@@ -86,7 +86,7 @@ def localize(
             for channel, (source, scale) in enumerate(zip(volume.channels, prepared.scales, strict=True))
         ]
     )
-    candidates = np.append(False, maps.candidates.peaks >= threshold)[maps.candidates.labels]
+    candidates = maps.candidates.pixels_of(maps.candidates.peaks >= threshold)
     # Slices dropped as blank part what lies above them from what lies below.
     stack = np.zeros((int(prepared.indices[-1]) + 1, *candidates.shape[1:]), bool)
     stack[prepared.indices] = candidates

@@ -89,7 +89,7 @@ def calibrate(evaluated: Evaluated, screen: Screen) -> Calibration:
             excluded.append(failure)
     names = dict.fromkeys((EVALUATED, *(name for part in parts for name in part)))
     thresholds = {name: _thresholds(name, parts, protocol) for name in names}
-    cut = thresholds["intensity"].pixels if "intensity" in thresholds else np.nan
+    cut = thresholds["intensity"].pixels
     if np.isfinite(cut):
         binarized = [
             {THRESHOLDED: _measure_thresholded(patient, cut, protocol, pixel_threshold=None)}
@@ -152,7 +152,7 @@ def _measure(
     """For each patient of a split its name, the measurements by method, and why the evaluated method has none."""
     cohort, protocol = evaluated.cohort, evaluated.protocol
     table, maps_by_name = position_table(cohort), baseline_maps(cohort, protocol)
-    cut = calibration.thresholds["intensity"].pixels if "intensity" in calibration.thresholds else np.nan
+    cut = _pixel_threshold(calibration, "intensity")
     with screen.progress(f"Measuring {split}", cohort.split(split)["patient"].nunique()) as show:
         for done, patient in enumerate(patients_of(cohort, split), start=1):
             truth, methods, failure = patient.truth, dict[str, Measurements](), None
@@ -178,7 +178,7 @@ def _measure(
                     scores=slice_scores(anomaly),
                     pixel_threshold=_pixel_threshold(calibration, name),
                 )
-            if np.isfinite(cut):
+            if cut is not None and np.isfinite(cut):
                 methods[THRESHOLDED] = _measure_thresholded(patient, cut, protocol, pixel_threshold=cut)
             scores = baseline_scores(patient.images, truth.foreground, truth.heights, table)
             methods |= {name: measure_scores(own, truth, protocol=protocol) for name, own in scores.items()}

@@ -11,10 +11,9 @@ import pandas as pd
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
 from data_prep.labels import DomainNames
-from evaluation.binarize import BinarizationRule, binarize
-from evaluation.components import find_components
+from evaluation.binarize import BinarizationRule
 from evaluation.difference import signed_difference_map
-from evaluation.protocol import Protocol
+from evaluation.measure import find_candidates
 from evaluation.translation import labels_with_one_attribute_changed
 from pipelines.measuring import read_patient
 from pipelines.methods import Evaluated
@@ -90,8 +89,9 @@ def draw_cases(cases: Sequence[Case], evaluated: Evaluated, rule: BinarizationRu
             figures.show_slice(row[-1], image, title=title)
             if patient.truth.lesions is not None:
                 figures.outline(row[-1], patient.truth.lesions[case.row] > 0, figures.TRUTH_COLOR)
-            found = _candidates(anomaly, foreground, protocol, rule, threshold)
-            figures.outline(row[-1], found, figures.CANDIDATE_COLOR, dashed=True)
+            found = find_candidates(anomaly, foreground, protocol, rule)
+            strong = found.pixels_of(~(found.peaks < threshold))  # all of them where the threshold is NaN
+            figures.outline(row[-1], strong[0], figures.CANDIDATE_COLOR, dashed=True)
         return figures.to_png(canvas)
 
 
@@ -117,19 +117,6 @@ def draw_attribute_grid(cohort: Cohort, model: FixedPointGAN, slices: pd.DataFra
                 shown = figures.show_difference(bottom, change, limit)
             canvas.colorbar(shown, ax=lower.tolist(), shrink=0.8)
         return figures.to_png(canvas)
-
-
-def _candidates(
-    anomaly: np.ndarray, foreground: np.ndarray, protocol: Protocol, rule: BinarizationRule, threshold: float
-) -> np.ndarray:
-    found = find_components(
-        binarize(anomaly, foreground, rule),
-        anomaly,
-        connectivity=protocol.connectivity,
-        min_size=protocol.min_size_px,
-    )
-    strong = found.peaks >= (-np.inf if np.isnan(threshold) else threshold)
-    return np.append(False, strong)[found.labels][0]
 
 
 def _varied(slices: pd.DataFrame) -> pd.DataFrame:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from evaluation.froc import froc_curve
+from evaluation.froc import FROC_LIMITS, froc_curve
 from evaluation.measurements import ABNORMAL, NORMAL, Measurements
 from evaluation.roc import roc_curve
 from pipelines.methods import EVALUATED
 from pipelines.reporting import figures
 
-_LARGEST_SHOWN = 8.0
+_LARGEST_SHOWN = FROC_LIMITS[-1]
 """False positives per image where the FROC axis ends."""
 
 
@@ -66,8 +67,8 @@ def _froc(axes: Axes, methods: Mapping[str, Measurements], metrics: Mapping[str,
     lesions = metrics["lesions"]
     _operating_point(axes, lesions["false_positives_per_image"], lesions["sensitivity"])
     axes.set_xscale("symlog", linthresh=1 / 8, linscale=0.5)
-    ticks = (0, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
-    axes.set_xticks(ticks, labels=["0", "1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    ticks = (0, *FROC_LIMITS)
+    axes.set_xticks(ticks, labels=[str(Fraction(tick)) for tick in ticks])
     axes.minorticks_off()
     axes.set(xlabel="false positives per image", ylabel="lesion sensitivity", title="Lesions in slices (same lines)")
     axes.set(xlim=(0, _LARGEST_SHOWN), ylim=(-0.02, 1.02))
