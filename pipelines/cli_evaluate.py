@@ -70,8 +70,9 @@ def compare(
 
     screen = Screen()
     comparison = compare_evaluations(evaluations, screen=screen)
+    if output:  # before the table, whose reader may stop reading
+        write_comparison(comparison, output, existing_policy(overwrite=overwrite), inputs=evaluations)
     print_comparison(comparison.numbers, comparison.differences, screen)
     screen.say("* the 95 % interval of the difference, over resamples of the patients, does not hold 0")
     if output:
-        write_comparison(comparison, output, existing_policy(overwrite=overwrite), inputs=evaluations)
         screen.finish(output)
