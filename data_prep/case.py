@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from data_prep.errors import DataError
+
 Format = Literal["nifti", "itk", "dicom", "picture", "video"]
 """What reads a file: nibabel, SimpleITK, pydicom, Pillow, PyAV."""
 
@@ -75,7 +77,20 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """An input that could not be used, and why. `reason` starts with the path where a file is to blame."""
+    """An input that could not be used, and why.
+
+    `reason` starts with the path where a file is to blame; `problem` is the same without that path.
+    """
 
     patient: str
     reason: str
+    problem: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.problem:
+            object.__setattr__(self, "problem", self.reason)
+
+    @classmethod
+    def of(cls, patient: str, error: DataError) -> Failure:
+        """Of an input that an error speaks of."""
+        return cls(patient=patient, reason=str(error), problem=error.problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -10,6 +11,21 @@ class DataError(ValueError):
 
     def __init__(self, problem: str, *, path: Path | str | None = None) -> None:
         super().__init__(one_line(f"{path}: {problem}" if path is not None else problem))
+        self.problem = one_line(problem)
+        """The message without the path."""
+
+
+def quote_header(text: str) -> str:
+    """Words of a file's header, for a message: they may name a patient, so `without_header_text` can take them out."""
+    return f"“{text.translate(_PLAIN_QUOTES)}”"
+
+
+def without_header_text(message: str) -> str:
+    """A message without what `quote_header` quoted, for files that others may read."""
+    return re.sub("“[^”]*”", "“…”", message)
+
+
+_PLAIN_QUOTES = str.maketrans("“”", '""')
 
 
 def one_line(text: str) -> str:

@@ -52,7 +52,7 @@ def prepare_patient(case: Case, settings: CohortSettings) -> PreparedPatient:
     mask, areas, mask_sha256 = None, np.zeros(len(kept), int), ""
     if case.mask:
         with bounded_by_memory(case.mask.name):
-            mask_volume = _read_labels(case.mask, volume, "mask")
+            mask_volume = read_labels(case.mask, volume, "mask")
             mask, in_source = _slice_labels(mask_volume, prepared, settings.preparation)
         areas, mask_sha256 = np.count_nonzero(mask, axis=(1, 2)), mask_volume.source.sha256
     if case.domains is not None or case.slice_domains is not None:
@@ -91,8 +91,30 @@ def read_and_prepare(
         if skull_strip:
             foreground = strip_skull(volume, skull_strip)
         elif preparation.foreground == "mask" and case.foreground:
-            foreground = _read_labels(case.foreground, volume, "foreground mask").channels[0] > 0
+            foreground = read_labels(case.foreground, volume, "foreground mask").channels[0] > 0
         return volume, prepare_slices(volume, preparation, foreground_mask=foreground)
+
+
+def read_labels(source: Source, volume: Volume, what: str) -> Volume:
+    """A mask of a patient, which must lie on the grid of the image; its labels as uint8.
+
+    `what` is what messages call it.
+
+    Raises:
+        DataError: when it cannot be read, lies on another grid, or holds no whole labels from 0 to 255.
+    """
+    mask = read_source(source)
+    difference = mask.difference_from(volume)
+    if difference:
+        raise DataError(f"the {what} has {difference}; a mask must lie on its image's grid", path=source.name)
+    (values,) = mask.channels
+    if source.format == "picture":  # pictures are read as shares of 255, labels are whole numbers
+        values = np.round(values * 255)
+    with np.errstate(invalid="ignore"):
+        labels = values.astype(np.uint8, copy=False)
+    if labels is not values and (labels != values).any():
+        raise DataError(f"a {what} must hold whole labels from 0 to 255", path=source.name)
+    return replace(mask, channels=(labels,))
 
 
 def fingerprint(case: Case, settings: CohortSettings) -> str:
@@ -143,22 +165,6 @@ def _onto(volume: Volume, first: Volume) -> Volume:
     (channel,) = volume.channels
     moved = resample(channel, volume.grid, first.grid, outside=float(channel.min()))
     return replace(volume, channels=(moved,), affine=first.affine, source=first.source)
-
-
-def _read_labels(source: Source, volume: Volume, what: str) -> Volume:
-    """A mask on the grid of the image, its labels as uint8."""
-    mask = read_source(source)
-    difference = mask.difference_from(volume)
-    if difference:
-        raise DataError(f"the {what} has {difference}; a mask must lie on its image's grid", path=source.name)
-    (values,) = mask.channels
-    if source.format == "picture":  # pictures are read as shares of 255, labels are whole numbers
-        values = np.round(values * 255)
-    with np.errstate(invalid="ignore"):
-        labels = values.astype(np.uint8, copy=False)
-    if labels is not values and (labels != values).any():
-        raise DataError(f"a {what} must hold whole labels from 0 to 255", path=source.name)
-    return replace(mask, channels=(labels,))
 
 
 def _slice_labels(

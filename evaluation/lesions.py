@@ -90,7 +90,7 @@ def match_lesions(
         lesion_pixels, lesion_pixels, spatial_dims=spatial_dims, connectivity=connectivity, min_size=min_size
     )
     if rule == "centroid":
-        hitting, hit, excused = _by_centroid(candidates, lesions, lesion_pixels)
+        hitting, hit, excused = hits_by_centroid(candidates.centroids, lesions, lesion_pixels)
     else:
         hitting, hit, excused = _by_overlap(candidates, lesions, lesion_pixels, 0.0 if rule == "overlap" else min_iou)
     best = np.full(len(lesions), -np.inf)
@@ -107,18 +107,30 @@ def match_lesions(
     )
 
 
-_Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Pairs of a candidate and a lesion it hits, as two (M,) of places; (N,) bool: candidates on too small truth."""
+def hits_by_centroid(
+    centroids: np.ndarray, lesions: Components, truth: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The patent's rule for N candidates: a hit is one whose centroid's nearest pixel lies in a lesion.
 
+    Args:
+        centroids: (N, 3) slice, row and column; halfway between two pixels it is the one of higher index.
+        lesions: the components of the truth that count.
+        truth: (S, H, W) bool, all of it.
 
-def _by_centroid(candidates: Components, lesions: Components, truth: np.ndarray) -> _Hits:
-    places = tuple(np.floor(candidates.centroids + 0.5).astype(int).T)
+    Returns:
+        Pairs of a candidate and the lesion it hits, as two (M,) of places, and for each candidate whether its centroid
+        lies in the truth at all, (N,) bool: one that does and hits nothing lies in a lesion too small to count.
+    """
+    places = tuple(np.floor(centroids + 0.5).astype(int).T)
     below = lesions.labels[places]
     hitting = np.flatnonzero(below)
     return hitting, below[hitting] - 1, truth[places]
 
 
-def _by_overlap(candidates: Components, lesions: Components, truth: np.ndarray, min_iou: float) -> _Hits:
+def _by_overlap(
+    candidates: Components, lesions: Components, truth: np.ndarray, min_iou: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `hits_by_centroid`, by shared pixels."""
     both = (candidates.labels > 0) & truth
     own, other = candidates.labels[both] - 1, lesions.labels[both] - 1
     excused = np.zeros(len(candidates), bool)

@@ -24,17 +24,8 @@ from anomaly_fpgan.errors import (
 from data_prep.errors import DataError, one_line
 from evaluation.undefined import UndefinedMetricWarning
 from pipelines.cli_evaluate import compare, evaluate
-from pipelines.cli_prepare import (
-    FramesPerSecond,
-    Layout,
-    Output,
-    Overwrite,
-    Quiet,
-    Resume,
-    SkullStrip,
-    inspect,
-    prepare,
-)
+from pipelines.cli_prepare import Output, Overwrite, Quiet, Resume, inspect, prepare
+from pipelines.cli_report import report
 from pipelines.errors import MapWarning, UsageError
 from pipelines.output import existing_policy
 
@@ -132,46 +123,7 @@ app.command()(evaluate)
 app.command()(compare)
 
 
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="What `fpgan train` wrote.")],
-    patients: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders of one patient or of many; all that prepare takes.")
-    ],
-    output: Output,
-    layout: Layout = "auto",
-    channels: Annotated[
-        str | None, typer.Option(help="The model's channels with patterns of file or series names: flair=*FLAIR*.")
-    ] = None,
-    frames_per_second: FramesPerSecond = None,
-    skull_strip: SkullStrip = None,
-    overwrite: Overwrite = False,
-    resume: Resume = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write a page, tables and volumes for each new patient."""
-    from data_prep.layouts.channels import parse_channels
-    from pipelines.report import report as run_report
-    from pipelines.screen import counted
-
-    screen = _screen(quiet)
-    existing = existing_policy(overwrite=overwrite, resume=resume)
-    result = run_report(
-        run,
-        patients,
-        output,
-        screen=screen,
-        existing=existing,
-        layout=layout,
-        channels=parse_channels(channels) if channels else (),
-        frames_per_second=frames_per_second,
-        skull_strip=skull_strip,
-    )
-    abnormal = sum(entry["abnormal"] for entry in result.reports)
-    reported = counted(len(result.reports), "patient")
-    screen.say(f"  {reported} reported, {abnormal} of them abnormal; {len(result.failures)} left out")
-    screen.finish(output / "index.html")
-    raise typer.Exit(1 if result.failures else 0)
+app.command()(report)
 
 
 @app.command()

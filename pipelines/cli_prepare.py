@@ -56,6 +56,11 @@ SkullStrip = Annotated[
         metavar="COMMAND", help='Run on each patient, as in "hd-bet -i {input} -o {output}".', rich_help_panel=_PREPARE
     ),
 ]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that work at the same time.", rich_help_panel=_RUN)]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Work on a running Dask cluster: tcp://host:8786.", rich_help_panel=_RUN),
+]
 SplitCsv = Annotated[
     Path | None, typer.Option(help="CSV with patient and split (train, validation, test).", rich_help_panel=_SPLIT)
 ]
@@ -134,13 +139,8 @@ def prepare(
         float,
         typer.Option(min=0, max=1, help="Slices that show less of the patient are dropped.", rich_help_panel=_PREPARE),
     ] = 0.05,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that work at the same time.", rich_help_panel=_RUN)
-    ] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Work on a running Dask cluster: tcp://host:8786.", rich_help_panel=_RUN),
-    ] = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
     quiet: Quiet = False,

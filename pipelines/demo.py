@@ -15,7 +15,7 @@ from pipelines.output import Existing, claim_output
 from pipelines.parallel import for_each
 from pipelines.plan import PrepareRequest
 from pipelines.prepare import prepare
-from pipelines.report import report
+from pipelines.report import ReportRequest, report
 from pipelines.screen import Screen
 from pipelines.train import train
 
@@ -64,5 +64,6 @@ def demo(
     screen.say("5/5 Reporting patient by patient: fpgan report")
     table = open_cohort(cohort).patients
     chosen = table.loc[table["split"] == "test", "patient"].head(REPORTED_PATIENTS)
-    report(run, [brats / name for name in chosen], output / "reports", screen=screen)
+    request = ReportRequest(inputs=tuple(brats / name for name in chosen))
+    report(run, output / "reports", request, screen=screen)
     return metrics

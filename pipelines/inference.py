@@ -37,7 +37,11 @@ class PatientMaps:
 def map_patient(model: FixedPointGAN, images: np.ndarray) -> PatientMaps:
     """Translate slices to healthy and derive maps, scores and candidates."""
     images = np.asarray(images, np.float32)
-    healthy = model.translate(images, "healthy")
+    return maps_of(images, model.translate(images, "healthy"))
+
+
+def maps_of(images: np.ndarray, healthy: np.ndarray) -> PatientMaps:
+    """Maps, scores and candidates of slices (S, C, H, W) and their healthy translations, float32 in [0, 1]."""
     foreground = foreground_of(images)
     anomaly = difference_map(images, healthy)
     return PatientMaps(

@@ -1,66 +1,41 @@
-"""Lesions of one patient in the patient's own geometry: volumes on the source grid and a table in millimeters."""
+"""Lesions of one patient in the patient's own geometry: volumes on the source grid and a list in millimeters."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from data_prep.preparation import Preparation, PreparedSlices, restore_volume, volume_foreground
 from data_prep.slicing import slice_axis_of
 from data_prep.volume import Volume
 from evaluation.components import find_components
+from evaluation.lesions import hits_by_centroid
 from pipelines.inference import PatientMaps
+from pipelines.place import Anatomy, centroid_of
+from pipelines.reporting.record import Lesion, Place, Truth
 
-
-@dataclass(frozen=True, kw_only=True)
-class Lesion:
-    """One lesion, that is, connected candidates of neighboring slices.
-
-    Attributes:
-        number: from 1, the most abnormal first; the value in `lesions.nii.gz`.
-        center_mm: its centroid in world coordinates (right, anterior, superior positive).
-        volume_mm3: its volume on the source grid.
-        peak_anomaly, mean_anomaly: of |input − healthy translation| on the [0, 1] intensity scale.
-        brighter: whether it is on average brighter than its healthy translation.
-        first_slice, last_slice: indices from 0 in the source file, along the file's axis nearest to the slice axis.
-    """
-
-    number: int
-    center_mm: tuple[float, float, float]
-    volume_mm3: float
-    peak_anomaly: float
-    mean_anomaly: float
-    brighter: bool
-    first_slice: int
-    last_slice: int
-
-    def row(self) -> dict[str, Any]:
-        """The lesion as a flat row of a table."""
-        row = asdict(self)
-        right, anterior, superior = row.pop("center_mm")
-        return {
-            "lesion": row.pop("number"),
-            "center_r_mm": right,
-            "center_a_mm": anterior,
-            "center_s_mm": superior,
-            **row,
-        }
+MIN_TRUTH_VOXELS = 10
+"""Lesions of a ground truth of this size or smaller do not count, as in evaluations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Localization:
     """Volumes (I, J, K) in RAS+ order on the patient's grid, and the lesions.
 
-    `healthy` is (C, I, J, K) in the units of the source files, `difference` signed on the [0, 1] scale (positive:
-    brighter than healthy), `labels` uint16 with the number of each lesion.
+    `healthy` is (C, I, J, K) float32 in the units of the source files; `difference` float32, signed on the [0, 1]
+    scale (positive: brighter than healthy); `labels` uint16 with the number of each lesion; `foreground` bool.
+    `centroids` (N, 3) are those of the lesions in voxels, not rounded.
     """
 
     healthy: np.ndarray
     difference: np.ndarray
     labels: np.ndarray
+    foreground: np.ndarray
     lesions: list[Lesion]
+    centroids: np.ndarray
 
 
 def localize(
@@ -73,19 +48,39 @@ def localize(
     a copy blurred by resampling.
     """
     foreground = volume_foreground(volume, prepared, preparation)
+    outside = ~foreground
 
     def restore(slices: np.ndarray) -> np.ndarray:
-        return np.where(foreground, restore_volume(slices, prepared, volume, preparation), 0).astype(np.float32)
+        restored = restore_volume(slices, prepared, volume, preparation)
+        restored[outside] = 0
+        return restored
 
     difference = restore(maps.signed)
     fields = prepared.bias_fields or (np.float32(1),) * len(volume.channels)
-    channel_changes = np.where(maps.foreground[:, None], maps.images - maps.healthy, 0)
-    healthy = np.stack(
-        [
-            source - scale.restore_difference(restore(channel_changes[:, channel])) * fields[channel]
-            for channel, (source, scale) in enumerate(zip(volume.channels, prepared.scales, strict=True))
-        ]
+    healthy = np.empty((len(volume.channels), *volume.shape), np.float32)
+    for channel, (source, scale) in enumerate(zip(volume.channels, prepared.scales, strict=True)):
+        change = np.where(maps.foreground, maps.images[:, channel] - maps.healthy[:, channel], 0)
+        np.subtract(source, scale.restore_difference(restore(change)) * fields[channel], out=healthy[channel])
+    labels, lesions, centroids = _lesions(volume, prepared, maps, preparation, threshold, difference, outside)
+    return Localization(
+        healthy=healthy,
+        difference=difference,
+        labels=labels,
+        foreground=foreground,
+        lesions=lesions,
+        centroids=centroids,
     )
+
+
+def _lesions(
+    volume: Volume,
+    prepared: PreparedSlices,
+    maps: PatientMaps,
+    preparation: Preparation,
+    threshold: float,
+    difference: np.ndarray,
+    outside: np.ndarray,
+) -> tuple[np.ndarray, list[Lesion], np.ndarray]:
     candidates = maps.candidates.pixels_of(maps.candidates.peaks >= threshold)
     # Slices dropped as blank part what lies above them from what lies below.
     stack = np.zeros((int(prepared.indices[-1]) + 1, *candidates.shape[1:]), bool)
@@ -93,36 +88,59 @@ def localize(
     anomaly = np.zeros(stack.shape, np.float32)
     anomaly[prepared.indices] = maps.anomaly
     components = find_components(stack, anomaly, spatial_dims=3, min_size=0)
+    labels = np.zeros(volume.shape, np.uint16)
+    if not len(components):
+        return labels, [], np.empty((0, 3))
     on_slices = components.labels.astype(np.uint16)[prepared.indices]
-    restored = np.where(foreground, restore_volume(on_slices, prepared, volume, preparation, smooth=False), 0)
-    labels = np.zeros_like(restored)
-    axis = slice_axis_of(preparation.axis)
+    restored = restore_volume(on_slices, prepared, volume, preparation, smooth=False)
+    restored[outside] = 0
+    anatomy = Anatomy.of(volume, ~outside, slice_axis_of(preparation.axis))
+    boxes = find_objects(restored)
     lesions: list[Lesion] = []
-    for index in np.argsort(-components.peaks, kind="stable"):
-        inside = restored == index + 1
-        if inside.any():  # a lesion smaller than a voxel of the source grid leaves no trace there
-            number = len(lesions) + 1
-            labels[inside] = number
-            peak, mean = components.peaks[index], components.means[index]
-            lesions.append(_describe(inside, number, volume, axis, difference, peak, mean))
-    return Localization(healthy=healthy.astype(np.float32), difference=difference, labels=labels, lesions=lesions)
+    centroids: list[np.ndarray] = []
+    for index in np.argsort(-components.means * components.sizes, kind="stable"):
+        box = boxes[index] if index < len(boxes) else None
+        if box is None:  # a lesion smaller than a voxel of the source grid leaves no trace there
+            continue
+        inside = restored[box] == index + 1
+        number = len(lesions) + 1
+        labels[box][inside] = number
+        centroids.append(centroid_of(inside, box))
+        lesions.append(
+            Lesion(
+                number=number,
+                peak_anomaly=round(float(components.peaks[index]), 4),
+                mean_anomaly=round(float(components.means[index]), 4),
+                brighter=bool(difference[box][inside].mean() > 0),
+                **anatomy.describe(inside, box),
+            )
+        )
+    return labels, lesions, np.reshape(centroids, (-1, 3))
 
 
-def _describe(
-    inside: np.ndarray, number: int, volume: Volume, axis: int, difference: np.ndarray, peak: float, mean: float
-) -> Lesion:
-    voxels = np.argwhere(inside)
-    rotation, origin = volume.affine[:3, :3], volume.affine[:3, 3]
-    right, anterior, superior = (round(float(value), 2) for value in rotation @ voxels.mean(axis=0) + origin)
-    ends = (int(voxels[:, axis].min()), int(voxels[:, axis].max()))
-    first, last = sorted(volume.index_in_file(axis, end) for end in ends)
-    return Lesion(
-        number=number,
-        center_mm=(right, anterior, superior),
-        volume_mm3=round(len(voxels) * abs(float(np.linalg.det(rotation))), 2),
-        peak_anomaly=round(float(peak), 4),
-        mean_anomaly=round(float(mean), 4),
-        brighter=bool(difference[inside].mean() > 0),
-        first_slice=first,
-        last_slice=last,
+def compare_with_truth(
+    volume: Volume, found: Localization, truth: np.ndarray, preparation: Preparation
+) -> tuple[Localization, Truth]:
+    """The same with what each lesion hits, and the count, by the centroid rule in three dimensions.
+
+    `truth` is the patient's own mask, (I, J, K) bool on the volume's grid in RAS+ order.
+    """
+    lesions = find_components(truth, truth, spatial_dims=3, min_size=MIN_TRUTH_VOXELS)
+    anatomy = Anatomy.of(volume, found.foreground, slice_axis_of(preparation.axis))
+    hitting, hit, on_truth = hits_by_centroid(found.centroids, lesions, truth)
+    matches: list[Any] = ["excused" if is_excused else "false" for is_excused in on_truth]
+    for candidate in hitting:
+        matches[candidate] = "hit"
+    missed = [
+        Place(**anatomy.describe(lesions.labels[box] == index + 1, box))
+        for index, box in enumerate(find_objects(lesions.labels))
+        if index not in hit
+    ]
+    matched = [lesion.model_copy(update={"match": match}) for lesion, match in zip(found.lesions, matches, strict=True)]
+    counts = Truth(
+        lesions=len(lesions),
+        found=len(lesions) - len(missed),
+        false_candidates=matches.count("false"),
+        missed=tuple(sorted(missed, key=lambda place: -place.volume_mm3)),
     )
+    return replace(found, lesions=matched), counts

@@ -154,7 +154,7 @@ def _without_unlabeled(finding: Finding) -> tuple[Finding, list[Case]]:
         else:
             place = next(iter(case.images.values())).name
             error = DataError("has neither a lesion mask nor a label; add one, or give --labels TABLE", path=place)
-            failures.append(Failure(patient=case.patient, reason=str(error)))
+            failures.append(Failure.of(case.patient, error))
             unlabeled.append(case)
     return replace(finding, cases=cases, failures=failures), unlabeled
 

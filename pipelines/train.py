@@ -33,6 +33,7 @@ from data_prep.cohort import Cohort, CohortDataset, open_cohort
 from data_prep.errors import DataError
 from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
+from pipelines.input_range import INPUTS, describe_inputs
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen, counted, duration
 from pipelines.validation import validation_on
@@ -64,6 +65,7 @@ def train(
     config = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
     checked_labels(dataset, settings.domains)  # before a folder is claimed
+    inputs = describe_inputs(cohort)
     device = choose_device(settings.device)
     with joined(device) as processes:
         check_batch_size(settings, processes)
@@ -85,6 +87,7 @@ def train(
                     metadata={
                         "preparation": cohort.settings.preparation.model_dump(mode="json"),
                         "cohort_digest": config.cohort_digest,
+                        INPUTS: inputs.model_dump(mode="json"),
                     },
                     resume=existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file(),
                     on_estimate=display.estimate,

@@ -20,6 +20,7 @@ from evaluation.translation import same_domain_l1
 from pipelines.config import ValidationSettings
 from pipelines.errors import UsageError
 from pipelines.screen import Screen
+from pipelines.standing import VALIDATION_SCORES, scores_by_kind
 
 _SLICES_AT_ONCE = 64
 """Read and translated together: all that is ever in memory, and enough to keep a GPU busy."""
@@ -29,8 +30,9 @@ _SLICES_AT_ONCE = 64
 class Validation:
     """How models are scored.
 
-    `score` measures a model: numbers by name. `choose_by` names the one that chooses, higher is better; None where the
-    last model is kept whatever they are.
+    `score` measures a model: numbers by name. It leaves the scores of patients and slices behind these numbers in the
+    model's `metadata`, where `standing_of` finds them. `choose_by` names the number that chooses, higher is better;
+    None where the last model is kept whatever they are.
     """
 
     score: Callable[[FixedPointGAN], dict[str, float]]
@@ -115,14 +117,14 @@ def _from_labels(cohort: Cohort, slices: pd.DataFrame, model: FixedPointGAN) -> 
         "threshold": threshold,
         "patient_threshold": threshold,
     }
-    patient_scores = pd.Series(scores).groupby(slices["patient"]).agg(lambda own: patient_score(own.to_numpy()))
-    known = cohort.patients[cohort.patients["domain"] != ""].set_index("patient")["domain"]
-    known = known[known.index.isin(patient_scores.index)]
-    diseased = domains.is_diseased(known)
-    if diseased.any() and not diseased.all():
-        scores = patient_scores[known.index].to_numpy()
-        numbers["patient_auc"] = auc_score(diseased, scores)
-        numbers["patient_threshold"] = operating_threshold(diseased, scores)
+    patient_scores, patient_diseased = _patient_scores(cohort, slices, scores)
+    if patient_diseased.any() and not patient_diseased.all():
+        numbers["patient_auc"] = auc_score(patient_diseased, patient_scores)
+        numbers["patient_threshold"] = operating_threshold(patient_diseased, patient_scores)
+    model.metadata[VALIDATION_SCORES] = {
+        "patients": scores_by_kind(patient_scores[~patient_diseased], patient_scores[patient_diseased]),
+        "slices": scores_by_kind(scores[~diseased], scores[diseased]),
+    }
     return numbers
 
 
@@ -131,10 +133,25 @@ def _against_unannotated(
 ) -> dict[str, float]:
     scores, same_l1 = _translate(model, cohort, slices)
     healthy = (slices["domains"] != "").to_numpy()
+    patient_scores, patient_diseased = _patient_scores(cohort, slices, scores)
+    nothing = np.empty(0)
+    model.metadata[VALIDATION_SCORES] = {
+        # Of diseased patients no more than the healthy slices were scored.
+        "patients": scores_by_kind(patient_scores[~patient_diseased], nothing),
+        "slices": scores_by_kind(scores[healthy], nothing),
+    }
     return {
         "aucp": auc_healthy_against_mixed(scores[healthy], scores[~healthy], healthy_share=healthy_share),
         "same_domain_l1": float(same_l1[healthy].mean()),
     }
+
+
+def _patient_scores(cohort: Cohort, slices: pd.DataFrame, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the P patients of known domain who have one of N scored slices: scores, (P,), and which are diseased, (P,)."""
+    by_patient = pd.Series(scores).groupby(slices["patient"]).agg(lambda own: patient_score(own.to_numpy()))
+    known = cohort.patients[cohort.patients["domain"] != ""].set_index("patient")["domain"]
+    known = known[known.index.isin(by_patient.index)]
+    return by_patient[known.index].to_numpy(), cohort.settings.domains.is_diseased(known)
 
 
 def _translate(model: FixedPointGAN, cohort: Cohort, slices: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ SAMPLES_FOLDER = "samples"
 _EXAMPLES = 6
 
 Validate = Callable[[FixedPointGAN], Mapping[str, float]]
-"""Scores a model on held-out images: numbers by name."""
+"""Scores a model on held-out images: numbers by name. What it adds to the model's `metadata` is saved with it."""
 OnRow = Callable[[Mapping[str, float]], None]
 """Told each row of the history when it is complete."""
 
@@ -146,7 +146,7 @@ class Milestones:
         score = self._score(numbers)
         if score >= self.best_score:
             self.best_score = score
-            model.metadata = {**self.metadata, "training": {"iteration": trainer.state.iteration, **numbers}}
+            model.metadata = {**model.metadata, "training": {"iteration": trainer.state.iteration, **numbers}}
             model.save(self.output / MODEL_FILE)
         trainer.state.samples = self._draw_samples(trainer, model)
         return {f"validation_{name}": value for name, value in numbers.items()}

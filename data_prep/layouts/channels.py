@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_header
 from data_prep.layouts.volume_files import listed
 
 T = TypeVar("T")
@@ -55,12 +55,19 @@ def choose(channel: Channel, candidates: Sequence[tuple[str, T]], *, kind: str =
     if len(fitting) == 1:
         return fitting[0][1]
     wanted = f"{channel.name}={channel.pattern}" if channel.pattern else channel.name
+    quote = quoting(kind)
     if not fitting:
-        raise DataError(f"no {kind} fits channel {wanted}; there is {listed(label for label, _ in candidates)}")
-    labels = listed(label for label, _ in fitting)
+        there = listed((label for label, _ in candidates), quote=quote)
+        raise DataError(f"no {kind} fits channel {wanted}; there is {there}")
+    labels = listed((label for label, _ in fitting), quote=quote)
     if len({label for label, _ in fitting}) < len(fitting):
         raise DataError(f"several {kind}s fit channel {wanted}: {labels}; as their names are alike, give a table (CSV)")
     raise DataError(f"several {kind}s fit channel {wanted}: {labels}; say which, as in {channel.name}=*word*")
+
+
+def quoting(kind: str) -> Callable[[str], str]:
+    """How a message quotes labels: those of scans are words of headers."""
+    return quote_header if kind == "scan" else repr
 
 
 def _fits(channel: Channel, label: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from data_prep.case import Case, Failure
 from data_prep.errors import DataError
 from data_prep.labels import DomainNames
-from data_prep.layouts.channels import Channel, choose
+from data_prep.layouts.channels import Channel, choose, quoting
 from data_prep.layouts.finding import Finding
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Collection:
             self._cases[patient] = build()
             self._places[patient] = str(place)
         except DataError as error:
-            self._failures.append(Failure(patient=_as_text(patient), reason=str(error)))
+            self._failures.append(Failure.of(_as_text(patient), error))
 
     def finding(self, layout: str, why: str, *, domains: DomainNames | None = None) -> Finding:
         """All of it, cases sorted by patient."""
@@ -83,7 +83,7 @@ def choose_each(
             raise DataError(str(error), path=place) from None
         twin = next((name for name, other in chosen.items() if other == number), None)
         if twin is not None:
-            problem = f"the {kind} {candidates[number][0]!r} would be both {twin} and {channel.name}"
+            problem = f"the {kind} {quoting(kind)(candidates[number][0])} would be both {twin} and {channel.name}"
             raise DataError(f"{problem}; say which is which, as in {channel.name}=*word*", path=place)
         chosen[channel.name] = number
     return {name: candidates[number][1] for name, number in chosen.items()}

@@ -27,7 +27,7 @@ def dicom_files(root: Path, failures: list[Failure]) -> Iterator[tuple[Path, boo
         try:
             head = read_bytes(path, at_most=HEAD)
         except DataError as error:
-            failures.append(Failure(patient=path.stem, reason=str(error)))
+            failures.append(Failure.of(path.stem, error))
             continue
         if has_mark(head) or has_first_element(head):
             yield path, has_mark(head)
@@ -51,7 +51,7 @@ def files_and_members(root: Path, failures: list[Failure]) -> Iterator[Path]:
                 try:
                     yield from _members(path) if is_archive(path) else [path]
                 except DataError as error:
-                    failures.append(Failure(patient=path.stem, reason=str(error)))
+                    failures.append(Failure.of(path.stem, error))
 
 
 def is_archive(path: Path) -> bool:

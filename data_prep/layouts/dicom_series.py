@@ -65,7 +65,7 @@ def find_patients(root: Path) -> tuple[list[Patient], list[Failure]]:
             summary = summarize(path)
         except DataError as error:
             if is_marked:
-                failures.append(Failure(patient=_folder_name(path, parts[depth:]), reason=str(error)))
+                failures.append(Failure.of(_folder_name(path, parts[depth:]), error))
             continue
         if summary is None:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from data_prep.case import Source
@@ -33,8 +33,8 @@ def volume_source(file: Path, *, channel: int | None = None) -> Source:
     return Source(format=format, files=(file, partner), channel=channel)
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], *, quote: Callable[[str], str] = repr) -> str:
     """Names for a message, at most eight of them."""
     shown = sorted(names)
     more = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
-    return ", ".join(map(repr, shown[:8])) + more if shown else "nothing"
+    return ", ".join(map(quote, shown[:8])) + more if shown else "nothing"

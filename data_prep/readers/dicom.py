@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from data_prep.archive import archive_of, read_bytes
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_header
 from data_prep.grid import MAX_VOXELS
 from data_prep.readers.dicom_codec import CodecProcess
 from data_prep.readers.dicom_file import dicom_errors, parse
@@ -88,10 +88,12 @@ def _check_kind(dataset: Dataset, path: Path, first: Dataset, first_path: Path, 
     if reason is not None:
         raise DataError(reason, path=path)
     for keyword in SAME_IN_A_SERIES:
-        if dataset.get(keyword) != first.get(keyword):
+        mine, theirs = dataset.get(keyword), first.get(keyword)
+        if mine != theirs:
+            values = [quote_header(str(value)) for value in (theirs, mine)]
             raise DataError(
-                f"has files of different {keyword}: {first_path.name} has {first.get(keyword)}, {path.name} "
-                f"{dataset.get(keyword)}; give one series",
+                f"has files of different {keyword}: {first_path.name} has {values[0]}, {path.name} {values[1]}; "
+                "give one series",
                 path=series,
             )
 

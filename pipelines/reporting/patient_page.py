@@ -1,92 +1,175 @@
-"""The page of one patient and the index over all."""
+"""The page of one patient: what was found, where it lies, and how it was computed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
-from data_prep.preparation import Preparation, PreparedSlices, source_slices, volume_foreground
-from data_prep.slicing import SliceAxis, slice_axis_of, slice_spacing_mm, to_slices
-from data_prep.volume import Volume
-from pipelines.localize import Localization
+from data_prep.preparation import Preparation
+from data_prep.slicing import SliceAxis, slice_axis_of
 from pipelines.reporting import figures
 from pipelines.reporting.page import render
+from pipelines.reporting.pictures import Kind, Planes, draw_picture, scale_uri
+from pipelines.reporting.record import PatientReport, Place, Standing
+from pipelines.reporting.shown import ShownVolumes
 
-_SHOWN_SLICES = 3
-_LETTERS: dict[SliceAxis, str] = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
-"""Letters at the left, right, top and bottom of a slice."""
+_PICTURED = 24
+"""Candidates that are shown in pictures; the table has all."""
+_PIXELS = 5_000_000
+"""All pictures of a page together, for its size: about 3 MB."""
+_KINDS: dict[Kind, str] = {"input": "input", "healthy": "healthy translation", "difference": "difference"}
 
 
-def render_patient_page(report: Mapping[str, Any], picture: bytes, files: Sequence[str]) -> str:
-    """The HTML of one patient; `report` is what `report.json` holds."""
+def render_patient_page(
+    report: PatientReport, shown: ShownVolumes, viewer: Markup, *, for_print: bool = False
+) -> str:
+    """The HTML of one patient.
+
+    Args:
+        report: what `report.json` holds.
+        shown: the patient's volumes; candidates have the numbers of `report.lesions`.
+        viewer: HTML with a script that sets `window.fpganViewer`, whose `goTo(right, anterior, superior)` takes mm.
+        for_print: without viewer, buttons and scripts.
+    """
+    planes = Planes(shown)
+    pictured = report.lesions[:_PICTURED]
+    lesions = [(lesion.number, shown.index_of(lesion.center_mm)) for lesion in pictured]
+    places = lesions or [(None, planes.strongest())]
+    max_pixels = _PIXELS // (len(places) * len(planes.axes) * len(_KINDS))
     return render(
-        "patient.html", title=report["patient"], report=report, picture=figures.data_uri(picture), files=files
+        "patient.html",
+        title=f"{report.patient} · lesion report",
+        report=report,
+        viewer=viewer,
+        for_print=for_print,
+        prepared=_in_words(Preparation.model_validate(report.preparation)),
+        chart=_chart(report) if report.standing else None,
+        comparison=_comparison(report.standing),
+        pictures=[list(_draw(report, shown, planes, number, voxel, max_pixels)) for number, voxel in places],
+        pictured=pictured,
+        kinds=tuple(_KINDS.values()),
+        limit=planes.limit,
+        scale=scale_uri(),
+        candidate_color=figures.CANDIDATE_COLOR,
+        truth_color=figures.TRUTH_COLOR,
+        spacing=_times(report.source.spacing_mm),
+        volume=_volume,
+        coordinates=_coordinates,
     )
 
 
-def render_index(reports: Sequence[Mapping[str, Any]], failures: Sequence[Any]) -> str:
-    """The HTML over all patients, in the order given."""
-    return render("index.html", title="Lesion reports", reports=reports, failures=failures)
+@dataclass(frozen=True, kw_only=True)
+class _Chart:
+    """Places of scores along an axis, in % of its length."""
+
+    ticks: Sequence[tuple[float, str]]
+    healthy: Sequence[float]
+    diseased: Sequence[float]
+    patient: float
+    threshold: float | None
 
 
-def draw_patient(
-    volume: Volume,
-    prepared: PreparedSlices,
-    localization: Localization,
-    scores: np.ndarray,
-    preparation: Preparation,
-) -> tuple[bytes, bytes]:
-    """Pictures of the most abnormal slices at the resolution of the source: the page's, and a thumbnail."""
-    axis = preparation.axis
-    worst = source_slices(prepared, volume, preparation)[np.argsort(-scores, kind="stable")[:_SHOWN_SLICES]]
-    # The channel that changed most; with one channel, that one.
-    change = [
-        np.abs(source - healthy).max() / (scale.high - scale.low)
-        for source, healthy, scale in zip(volume.channels, localization.healthy, prepared.scales, strict=True)
+def _draw(
+    report: PatientReport,
+    shown: ShownVolumes,
+    planes: Planes,
+    number: int | None,
+    voxel: tuple[int, int, int],
+    max_pixels: int,
+) -> Iterator[Markup]:
+    """Input, healthy translation and difference of each plane through a voxel."""
+    subject = "strongest difference" if number is None else f"candidate {number}"
+    for axis in planes.axes:
+        cut = planes.through(axis, voxel)
+        place = f"{axis} {_index_in_file(report, shown, axis, voxel)}"
+        for kind, words in _KINDS.items():
+            title = f"{words.capitalize()}, {place}, through {subject}"
+            yield draw_picture(cut, kind, title=title, corner=place, number=number, max_pixels=max_pixels)
+
+
+def _index_in_file(report: PatientReport, shown: ShownVolumes, axis: SliceAxis, voxel: tuple[int, int, int]) -> int:
+    """The index of a plane along the axis of the source file that it is cut across, from 0."""
+    to_file = np.linalg.inv(np.array(report.source.affine)) @ shown.affine
+    file_axis = np.abs(to_file[:3, slice_axis_of(axis)]).argmax()
+    return int(np.rint(to_file[file_axis] @ (*voxel, 1)))
+
+
+def _chart(report: PatientReport) -> _Chart:
+    standing = report.standing or Standing(healthy=(), diseased=(), above_healthy=None, above_diseased=None)
+    scores = np.array([0, *standing.healthy, *standing.diseased, report.score, report.threshold])
+    known = scores[np.isfinite(scores)]
+    ticks = MaxNLocator(5).tick_values(known.min(), known.max())
+
+    def place(score: float) -> float:
+        return round(100 * (score - ticks[0]) / (ticks[-1] - ticks[0]), 2)
+
+    return _Chart(
+        ticks=[(place(tick), f"{tick:.4g}") for tick in ticks],
+        healthy=[place(score) for score in standing.healthy],
+        diseased=[place(score) for score in standing.diseased],
+        patient=place(report.score),
+        threshold=place(report.threshold) if np.isfinite(report.threshold) else None,
+    )
+
+
+def _comparison(standing: Standing | None) -> str:
+    """The patient's score among those of the validation patients, as a sentence."""
+    if standing is None:
+        return "The model holds no scores of validation patients to compare with."
+    shares = {"healthy": standing.above_healthy, "diseased": standing.above_diseased}
+    known = [f"{_percent(share)} of the {kind}" for kind, share in shares.items() if share is not None]
+    missing = [kind for kind, share in shares.items() if share is None]
+    sentences = [f"Higher than {' and '.join(known)} validation patients."] if known else []
+    if missing:
+        sentences.append(f"There were no {' and no '.join(missing)} validation patients to compare with.")
+    return " ".join(sentences)
+
+
+def _in_words(preparation: Preparation) -> list[tuple[str, str]]:
+    """How images were prepared, as pairs of what and how."""
+    rows, columns = preparation.size
+    view = preparation.field_of_view_mm
+    low, high = preparation.intensity_percentiles
+    window = preparation.intensity_window or (np.nan, np.nan)
+    views = {"whole": "the whole slice", "crop": "cut out at the resolution of the scan"}
+    intensities = {
+        "percentile": f"percentiles {low:g} and {high:g} of the patient become 0 and 1",
+        "zscore": f"mean ± {preparation.zscore_limit:g} standard deviations becomes 0 to 1",
+        "window": f"{window[0]:g} to {window[1]:g} in units of the file become 0 to 1",
+        "none": "as in the file, 0 to 1",
+    }
+    words = [
+        ("Channels", ", ".join(preparation.channels)),
+        ("Slices", f"{preparation.axis}, {rows} × {columns} pixels"),
+        ("Field of view", views[view] if isinstance(view, str) else f"{view:g} mm around the patient"),
+        ("Intensity", intensities[preparation.intensity]),
     ]
-    channel = int(np.argmax(change))
-    scale = prepared.scales[channel]
-    foreground = volume_foreground(volume, prepared, preparation)
-    before, after = (
-        to_slices(np.where(foreground, scale.normalize(array), 0), axis)
-        for array in (volume.channels[channel], localization.healthy[channel])
-    )
-    difference, labels = to_slices(localization.difference, axis), to_slices(localization.labels, axis)
-    box = _bounding_box(to_slices(foreground, axis))
-    limit = max(0.1, float(np.abs(difference).max()))
-    _, row_mm, column_mm = slice_spacing_mm(volume.spacing_mm, axis)
-    aspect = row_mm / column_mm
-    height = 2.35 * len(worst)
-    with figures.figure(len(worst), 4, width=8.2, height=height) as (canvas, axes):
-        for row, index in zip(axes, worst, strict=True):
-            view = (index, *box)
-            number = volume.index_in_file(slice_axis_of(axis), int(index))
-            figures.show_slice(row[0], before[view], title=f"input, slice {number}", aspect=aspect)
-            figures.letter(row[0], _LETTERS[axis])
-            figures.scale_bar(row[0], column_mm)
-            figures.show_slice(row[1], after[view], title="healthy translation", aspect=aspect)
-            shown = figures.show_difference(row[2], difference[view], limit, title="difference", aspect=aspect)
-            figures.show_slice(row[3], before[view], title="candidates", aspect=aspect)
-            figures.outline(row[3], labels[view] > 0, figures.CANDIDATE_COLOR)
-        canvas.colorbar(shown, ax=axes[:, 2].tolist(), shrink=0.6)
-        picture = figures.to_png(canvas)
-    view = (worst[0], *box)
-    with figures.figure(1, 1, width=1.6, height=1.6) as (canvas, axes):
-        canvas.set_layout_engine("none")
-        axes[0, 0].set_position((0, 0, 1, 1))
-        canvas.set_facecolor("black")
-        figures.show_slice(axes[0, 0], before[view], aspect=aspect)
-        figures.outline(axes[0, 0], labels[view] > 0, figures.CANDIDATE_COLOR)
-        thumbnail = figures.to_png(canvas)
-    return picture, thumbnail
+    if preparation.spacing_mm:
+        words.append(("Resampled to", f"{_times(preparation.spacing_mm)} mm"))
+    if preparation.bias_correction:
+        words.append(("Bias field", "corrected (N4)"))
+    return words
 
 
-def _bounding_box(foreground: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of (S, rows, columns) that hold foreground, with a small margin."""
-    ranges = []
-    for axis in (1, 2):
-        used = np.flatnonzero(foreground.any(axis=(0, 3 - axis)))
-        ranges.append(slice(max(0, int(used[0]) - 3), int(used[-1]) + 4))
-    return ranges[0], ranges[1]
+def _percent(share: float) -> str:
+    """A share in whole %, rounded down: only all are 100 %."""
+    return f"{math.floor(round(100 * share, 6))} %"
+
+
+def _volume(volume_mm3: float) -> str:
+    """mm³ in groups of three digits, with spaces that do not break."""
+    return f"{volume_mm3:,.{0 if volume_mm3 >= 10 else 1}f}".replace(",", "\u202f")
+
+
+def _times(lengths: Sequence[float]) -> str:
+    return " × ".join(f"{length:.3g}" for length in lengths)
+
+
+def _coordinates(place: Place) -> str:
+    """What the viewer goes to."""
+    return ",".join(f"{value:g}" for value in place.center_mm)

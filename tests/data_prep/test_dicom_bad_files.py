@@ -102,11 +102,11 @@ SERIES_PROBLEMS: dict[str, tuple[Callable[[int, Dataset], None], str]] = {
     ),
     "several series": (
         with_element("SeriesInstanceUID", {4: "1.2.3"}),
-        r"different SeriesInstanceUID: IM1 has 1\.2\.826\S*, IM5 1\.2\.3; give one series",
+        r"different SeriesInstanceUID: IM1 has “1\.2\.826\S*”, IM5 “1\.2\.3”; give one series",
     ),
     "several photometric interpretations": (
         with_element("PhotometricInterpretation", {1: "MONOCHROME1"}),
-        r"different PhotometricInterpretation: IM1 has MONOCHROME2, IM2 MONOCHROME1",
+        r"different PhotometricInterpretation: IM1 has “MONOCHROME2”, IM2 “MONOCHROME1”",
     ),
 }
 
@@ -145,8 +145,8 @@ def test_no_file_is_refused() -> None:
 
 
 FIRST_FILE_PROBLEMS: dict[str, tuple[Callable[[int, Dataset], None], str]] = {
-    "color": (with_element("PhotometricInterpretation", {0: "RGB"}), r"is in color \(RGB\); gray images are needed"),
-    "a palette": (with_element("PhotometricInterpretation", {0: "PALETTE COLOR"}), r"is in color \(PALETTE COLOR\)"),
+    "color": (with_element("PhotometricInterpretation", {0: "RGB"}), r"is in color \(“RGB”\); gray images are needed"),
+    "a palette": (with_element("PhotometricInterpretation", {0: "PALETTE COLOR"}), r"is in color \(“PALETTE COLOR”\)"),
     "several samples": (with_element("SamplesPerPixel", {0: 3}), "is in color"),
     "a mosaic": (
         with_element("ImageType", {0: ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}),

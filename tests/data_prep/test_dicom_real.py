@@ -87,8 +87,8 @@ REFUSED = {
     ),
     "geometry/failing/sliceorientation/001": r"slices of several orientations, as in a localizer: .* differ",
     "geometry/ge/anatomical/001_single_slice": r"has only one slice, IM-0001-0112-0001\.dcm",
-    "geometry/generic/rgb/001": r"is in color \(RGB\); gray images are needed",
-    "files/SC_rgb.dcm": r"is in color \(RGB\)",
+    "geometry/generic/rgb/001": r"is in color \(“RGB”\); gray images are needed",
+    "files/SC_rgb.dcm": r"is in color \(“RGB”\)",
     "files/bad_sequence.dcm": r"has only one slice",
     "files/emri_small_jpeg_2k_lossless_too_short.dcm": r"is cut short: its pixel data have no end",
     **{  # their frames lie nowhere: the groups that would place them were taken out
@@ -168,7 +168,7 @@ def test_every_case_is_tried() -> None:
 def test_series_are_found_by_their_headers() -> None:
     root = DATA / "geometry" / "generic" / "anatomical"
     assert recognize(root) == "holds DICOM files"
-    with pytest.raises(DataError, match=r"has several series: 'MR series 201', 'MR series 4', 'MR series 4'"):
+    with pytest.raises(DataError, match=r"has several series: “MR series 201”, “MR series 4”, “MR series 4”"):
         find_dicom_cases(root)
     finding = find_dicom_cases(root, parse_channels("t1=*201"))
     assert [case.patient for case in finding.cases] == ["dicom2nifti"]

@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from data_prep.case import Case, Source
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_header, without_header_text
 from data_prep.labels import DomainNames
 from data_prep.layouts.channels import parse_channels
 from data_prep.layouts.dicom_tree import find_dicom_cases, recognize
@@ -96,7 +96,7 @@ def test_labels_leave_out_what_is_blank(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         find_dicom_cases(tmp_path)
     expected = (
-        "has several series: 'FLAIR tra MR series 1', 'T1 Head MR series 2'; say which, as in --channels name=*word*"
+        "has several series: “FLAIR tra MR series 1”, “T1 Head MR series 2”; say which, as in --channels name=*word*"
     )
     assert str(caught.value) == f"{tmp_path}: {expected}"
 
@@ -110,7 +110,7 @@ def test_without_channels_the_series_of_the_first_patient_are_listed(tmp_path: P
     with pytest.raises(DataError) as caught:
         find_dicom_cases(tmp_path)
     assert str(caught.value).startswith(
-        f"{tmp_path / 'b'}: has several series: 'CT series 5', 'CT series 7'; say which"
+        f"{tmp_path / 'b'}: has several series: “CT series 5”, “CT series 7”; say which"
     )
 
 
@@ -130,12 +130,12 @@ def test_a_patient_without_a_fitting_series_fails_alone(tmp_path: Path) -> None:
     (failure,) = finding.failures
     assert failure.patient == "P2"
     assert failure.reason.startswith(f"{tmp_path / 'b'}: ")
-    assert failure.reason.endswith("fits channel flair; there is 'T1 CT series 1', 'T2 CT series 2'")
+    assert failure.reason.endswith("fits channel flair; there is “T1 CT series 1”, “T2 CT series 2”")
 
 
 UNUSABLE = {
     "a mosaic": ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, "is a Siemens mosaic"),
-    "color": ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "is in color (RGB)"),
+    "color": ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "is in color (“RGB”)"),
     "a segmentation": ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, "is Segmentation Storage, not an image"),
     "a localizer": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "is a localizer"),
     "a radiograph": ({"ImagePositionPatient": None}, "has no position in space"),
@@ -150,7 +150,7 @@ def test_what_can_be_no_volume_is_no_candidate_but_named_where_nothing_else_is(t
         find_dicom_cases(tmp_path)
     message = str(caught.value)
     assert message.startswith(
-        f"{tmp_path}: no DICOM series that can be a volume; there is 'CT series 9', which {reason}"
+        f"{tmp_path}: no DICOM series that can be a volume; there is “CT series 9”, which {reason}"
     )
 
     write(tmp_path / "a", "P1", 1)
@@ -344,3 +344,9 @@ def test_recognizing_imports_no_pydicom(tmp_path: Path) -> None:
         "assert recognize(Path(sys.argv[1])); sys.exit('pydicom' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_words_of_headers_can_be_taken_out_of_a_message() -> None:
+    message = f"/data/b: has several series: {quote_header('DOE^JOHN “head”')}, {quote_header('T1')}; say which"
+    assert message == '/data/b: has several series: “DOE^JOHN "head"”, “T1”; say which'
+    assert without_header_text(message) == "/data/b: has several series: “…”, “…”; say which"

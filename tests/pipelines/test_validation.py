@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from anomaly_fpgan.domains import DomainScheme
-from anomaly_fpgan.model import FixedPointGAN
+from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from anomaly_fpgan.networks.config import NetworkConfig
 from data_prep.cohort import Cohort, open_cohort
 from evaluation.difference import difference_map
@@ -262,6 +262,91 @@ def test_last_measures_what_can_be_measured_and_chooses_nothing(
         assert validation.score(model) == measure(cohort, model)
     assert validation_on(only(labeled, "H0"), last, screen) is None
     assert spoken(screen) == ""
+
+
+def kept_scores(cohort: Cohort, model: FixedPointGAN, settings: ValidationSettings = AUTO) -> dict[str, Any]:
+    """What measuring a model leaves in it."""
+    model.metadata.clear()
+    measure(cohort, model, settings)
+    scores: dict[str, Any] = model.metadata["validation_scores"]
+    return scores
+
+
+def slow_scores(cohort: Cohort, model: FixedPointGAN) -> pd.DataFrame:
+    """The slices with their score, from all images at once."""
+    slices = cohort.slices
+    images = np.stack([cohort.images(row.patient)[row.row] for row in slices.itertuples()]).astype(np.float32)
+    return slices.assign(score=difference_map(images, model.translate(images, "healthy")).max(axis=(1, 2)))
+
+
+def test_scores_of_patients_and_slices_stay_in_the_model(labeled: Cohort, model: FixedPointGAN) -> None:
+    slices = slow_scores(labeled, model)
+    slices = slices[slices["domains"] != ""]
+    of_patients = slices.groupby("patient")["score"].max()
+    expected = {
+        "patients": {"healthy": of_patients[["H0", "H3"]], "diseased": of_patients[["D1", "D2", "D4"]]},
+        "slices": {kind: slices["score"][slices["domains"] == kind] for kind in ("healthy", "diseased")},
+    }
+    kept = kept_scores(labeled, model)
+    assert kept == {
+        of: {kind: pytest.approx(sorted(scores), abs=1e-5) for kind, scores in kinds.items()}
+        for of, kinds in expected.items()
+    }
+    assert kept["patients"]["diseased"] == sorted(kept["patients"]["diseased"])
+
+
+def test_without_a_healthy_patient_its_kind_is_empty(labeled: Cohort, model: FixedPointGAN) -> None:
+    kept = kept_scores(only(labeled, "D1", "D2"), model)
+    assert kept["patients"]["healthy"] == []
+    assert len(kept["patients"]["diseased"]) == 2
+    assert len(kept["slices"]["healthy"]) > 0
+
+
+def test_without_a_known_patient_only_slices_have_scores(labeled: Cohort, model: FixedPointGAN) -> None:
+    kept = kept_scores(replace(labeled, patients=labeled.patients.assign(domain="")), model)
+    assert kept["patients"] == {"healthy": [], "diseased": []}
+    assert kept["slices"] == kept_scores(labeled, model)["slices"]
+
+
+def test_against_unannotated_patients_only_healthy_ones_have_scores(labeled: Cohort, model: FixedPointGAN) -> None:
+    """Of the diseased ones no more than the healthy slices are scored."""
+    unannotated = {"domain": "", "mask": ""}
+    is_unannotated = labeled.patients["patient"] == "D4"
+    cohort = replace(
+        labeled,
+        patients=labeled.patients.assign(
+            **{c: labeled.patients[c].mask(is_unannotated, v) for c, v in unannotated.items()}
+        ),
+        slices=labeled.slices.assign(domains=labeled.slices["domains"].mask(labeled.slices["patient"] == "D4", "")),
+    )
+    slices = slow_scores(cohort, model)
+    healthy = slices[slices["domains"] == "healthy"]
+    kept = kept_scores(cohort, model, ValidationSettings(choose_by="aucp"))
+    assert kept == {
+        "patients": {
+            "healthy": pytest.approx(sorted(healthy.groupby("patient")["score"].max()[["H0", "H3"]]), abs=1e-5),
+            "diseased": [],
+        },
+        "slices": {"healthy": pytest.approx(sorted(healthy["score"]), abs=1e-5), "diseased": []},
+    }
+    assert set(healthy["patient"]) == {"H0", "D1", "D2", "H3"}
+
+
+def test_a_trained_model_holds_the_scores_of_its_own_validation(tiny: Any) -> None:
+    model = FixedPointGAN.load(tiny.run)
+    scores = model.metadata["validation_scores"]
+    assert scores == kept_scores(open_cohort(tiny.cohort), model)
+    assert scores["patients"]["healthy"] + scores["patients"]["diseased"]
+    assert scores["slices"]["healthy"]
+    assert scores["slices"]["diseased"]
+
+
+def test_the_same_training_writes_the_same_model_file(
+    tiny: Any, tiny_training: list[str], fpgan: Callable[..., Any], tmp_path: Path
+) -> None:
+    result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", *tiny_training)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / MODEL_FILE).read_bytes() == (tiny.run / MODEL_FILE).read_bytes()
 
 
 NO_HEALTHY = "none of the domains is the healthy one, so models cannot be scored; the last will be kept"

@@ -1,0 +1,333 @@
+"""From one patient's files to that patient's folder of results, in any process."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from anomaly_fpgan.errors import ModelError
+from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
+from data_prep.case import Case
+from data_prep.errors import DataError, without_header_text
+from data_prep.patient import fingerprint, read_and_prepare, read_labels
+from data_prep.preparation import Preparation, PreparedSlices
+from data_prep.settings import CohortSettings
+from data_prep.volume import Volume
+from evaluation.scores import patient_score
+from pipelines.inference import maps_of, model_preparation
+from pipelines.input_range import InputRange, check_inputs, check_modality, inputs_of, unusual_inputs
+from pipelines.localize import Localization, compare_with_truth, localize
+from pipelines.pseudonyms import NamedCase, Naming
+from pipelines.reporting.index_page import PatientRow
+from pipelines.reporting.patient_folder import Clock, PatientResult, write_patient
+from pipelines.reporting.record import REPORT_FORMAT, PatientReport, SourceRecord
+from pipelines.reporting.report_files import ReportFiles
+from pipelines.reporting.shown import ShownVolumes
+from pipelines.screen import counted
+from pipelines.standing import standing_of
+
+if TYPE_CHECKING:
+    from data_prep.readers.dicom_headers import SeriesHeaders
+
+
+class ReportSettings(BaseModel):
+    """What reports hold beside the standard files, and what they may tell."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pdf: bool = False
+    """The page also as PDF."""
+    bids: bool = False
+    """Names and folders of a BIDS derivatives dataset."""
+    keep_dates: bool = False
+    """Dates of the study may stand in outputs."""
+    skull_strip: str | None = None
+    """The command that makes the foreground mask, for a model trained with one."""
+    naming: Naming = "auto"
+    """How patients are called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """Thresholds from the validation patients' slice labels, both inclusive.
+
+    `candidate` is the peak from which a candidate is listed, `patient` the score from which a patient is abnormal.
+    """
+
+    candidate: float
+    patient: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportTask:
+    """What a process needs to report on patients; it loads the model itself, once.
+
+    `threads` is how many it computes in; None: as many as torch takes.
+    """
+
+    run: Path
+    output: Path
+    settings: ReportSettings
+    threads: int | None = None
+
+
+def report_one(named: NamedCase, task: ReportTask) -> PatientRow:
+    """Report on one patient, unless an earlier report on the same files by the same model and settings is there.
+
+    Raises:
+        DataError: when a file of the patient cannot be used.
+    """
+    reporter = loaded(task)
+    with (
+        _ONE_AT_A_TIME
+    ):  # threads of one Dask worker: the network fills all cores, and figures are not made for threads
+        return PatientRow.of(reporter.finished(named) or reporter.report(named))
+
+
+_ONE_AT_A_TIME = Lock()
+"""A Dask worker may have threads: the network fills all cores anyway, and twice the memory would be needed."""
+
+
+@lru_cache(maxsize=1)
+def loaded(task: ReportTask) -> Reporter:
+    """The reporter of a task, loaded once in each process.
+
+    Raises:
+        ModelError: as `Reporter.load`.
+    """
+    if task.threads is not None:
+        torch.set_num_threads(task.threads)
+    return Reporter.load(task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporter:
+    """A loaded model, and all that its reports have in common."""
+
+    model: FixedPointGAN
+    run: Path
+    digest: str
+    operating_point: OperatingPoint
+    output: Path
+    settings: ReportSettings
+
+    @classmethod
+    def load(cls, task: ReportTask) -> Reporter:
+        """Load the model of `task.run`.
+
+        Raises:
+            ModelError: when the run has no usable model, or one without an operating point.
+        """
+        run = task.run
+        model = FixedPointGAN.load(run)
+        path = run / MODEL_FILE if run.is_dir() else run
+        return cls(
+            model=model,
+            run=run,
+            digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+            operating_point=read_operating_point(model, run),
+            output=task.output,
+            settings=task.settings,
+        )
+
+    @property
+    def preparation(self) -> Preparation:
+        """How images are prepared for the model."""
+        return model_preparation(self.model, self.run)
+
+    @property
+    def inputs(self) -> InputRange | None:
+        """What the model's training patients looked like."""
+        return inputs_of(self.model.metadata)
+
+    def finished(self, named: NamedCase) -> PatientReport | None:
+        """An earlier report on the same files, by the same model, with the same settings; None when there is none."""
+        files = self._files(named.name)
+        try:
+            report = PatientReport.model_validate_json((self.output / files.folder / files.record).read_bytes())
+            mark = self._fingerprint(named.case)
+        except (OSError, DataError, ValidationError):  # missing, of another version; a file is gone: reading says so
+            return None
+        same = report.model["sha256"] == self.digest and report.settings == self._settings()
+        return report if same and report.format == REPORT_FORMAT and report.source.fingerprint == mark else None
+
+    def report(self, named: NamedCase) -> PatientReport:
+        """Write one patient's folder, whole or not at all, and return what its `report.json` holds.
+
+        Raises:
+            DataError: when a file of the patient cannot be used.
+        """
+        clock, case, preparation = Clock(), named.case, self.preparation
+        with clock("read"):
+            headers, problems = _headers(case)
+            volume, prepared = read_and_prepare(case, preparation, skull_strip=self.settings.skull_strip)
+            check_inputs(volume, preparation, self.inputs)
+        with clock("translate"):
+            images = np.asarray(prepared.images, np.float32)
+            healthy = self.model.translate(images, "healthy")
+        with clock("localize"):
+            maps = maps_of(images, healthy)
+            found = localize(volume, prepared, maps, preparation, threshold=self.operating_point.candidate)
+            mask, mask_problems = _lesion_mask(case, volume)
+            truth = None
+            if mask is not None:
+                found, truth = compare_with_truth(volume, found, mask, preparation)
+        score = round(patient_score(maps.scores), 6)
+        files = self._files(named.name)
+        shown = shown_volumes(volume, prepared, found, mask, preparation)
+        report = PatientReport(
+            patient=named.name,
+            folder=files.folder,
+            study_date=_study_date(headers) if headers and self.settings.keep_dates else None,
+            created=datetime.now().astimezone().isoformat(timespec="seconds"),
+            score=score,
+            threshold=self.operating_point.patient,
+            abnormal=score >= self.operating_point.patient,
+            candidate_threshold=self.operating_point.candidate,
+            standing=standing_of(score, self.model.metadata),
+            lesions=tuple(found.lesions),
+            lesion_volume_mm3=round(sum(lesion.volume_mm3 for lesion in found.lesions), 2),
+            truth=truth,
+            warnings=(*unusual_inputs(volume, prepared, preparation, self.inputs), *problems, *mask_problems),
+            files={},
+            channels=preparation.channels,
+            shown_channel=shown.channel,
+            source=_source_record(case, volume, self._fingerprint(case)),
+            preparation=preparation.model_dump(mode="json"),
+            model={"run": self.run.resolve().name, "sha256": self.digest, **self.model.metadata["training"]},
+            settings=self._settings(),
+            device=_device_name(self.model),
+            seconds=clock.seconds,
+            versions={name: version(name) for name in ("fpgan", "torch", "monai", "nibabel", "pydicom", "highdicom")},
+        )
+        result = PatientResult(report=report, volume=volume, found=found, shown=shown, headers=headers)
+        return write_patient(self.output, files, result, clock, pdf=self.settings.pdf)
+
+    def _files(self, name: str) -> ReportFiles:
+        return ReportFiles.of(name, self.preparation.channels, bids=self.settings.bids)
+
+    def _fingerprint(self, case: Case) -> str:
+        return fingerprint(case, CohortSettings(preparation=self.preparation))
+
+    def _settings(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json")
+
+
+def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
+    """The thresholds that validation left in the model.
+
+    Raises:
+        ModelError: when the model was trained without a validation of both domains.
+    """
+    try:
+        chosen = model.metadata["training"]
+        point = OperatingPoint(candidate=float(chosen["threshold"]), patient=float(chosen["patient_threshold"]))
+        if not (math.isfinite(point.candidate) and math.isfinite(point.patient)):
+            raise ValueError("a threshold is not finite")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            "its model has no operating point, because there were no healthy and diseased slices to validate on; "
+            "train with validation patients that have both",
+            path=run,
+        ) from error
+    return point
+
+
+def shown_volumes(
+    volume: Volume,
+    prepared: PreparedSlices,
+    found: Localization,
+    truth: np.ndarray | None,
+    preparation: Preparation,
+) -> ShownVolumes:
+    """The volumes that pages show, of the channel that changed most; with one channel, that one."""
+    changes = [
+        np.abs(source - healthy).max() / (scale.high - scale.low)
+        for source, healthy, scale in zip(volume.channels, found.healthy, prepared.scales, strict=True)
+    ]
+    channel = int(np.argmax(changes))
+    scale = prepared.scales[channel]
+    before, after = (
+        np.where(found.foreground, scale.normalize(array), 0).astype(np.float32, copy=False)
+        for array in (volume.channels[channel], found.healthy[channel])
+    )
+    return ShownVolumes(
+        image=before,
+        healthy=after,
+        difference=found.difference,
+        lesions=found.labels,
+        truth=truth,
+        foreground=found.foreground,
+        affine=volume.affine,
+        spacing_mm=volume.spacing_mm,
+        channel=preparation.channels[channel],
+    )
+
+
+def _headers(case: Case) -> tuple[SeriesHeaders | None, list[str]]:
+    """What DICOM objects must know of the first channel's series; for other files, None. And what stands in the way.
+
+    Raises:
+        DataError: when a series is of another modality than its channel.
+    """
+    first = next(iter(case.images.values()))
+    if first.format != "dicom":
+        return None, []
+    from data_prep.readers.dicom_headers import read_headers  # late: pydicom takes a while to import
+    from data_prep.readers.dicom_summary import summarize
+
+    for channel, source in case.images.items():
+        summary = summarize(source.files[0]) if source.format == "dicom" else None
+        if summary is not None:
+            check_modality(channel, summary.modality, source.name)
+    try:
+        return read_headers(first.files), []
+    except DataError as error:
+        return None, [f"No DICOM objects were written: the series {without_header_text(error.problem)}."]
+
+
+def _study_date(headers: SeriesHeaders) -> str | None:
+    from pipelines.reporting.deidentify import study_date  # late, like all that imports highdicom
+
+    return study_date(headers)
+
+
+def _lesion_mask(case: Case, volume: Volume) -> tuple[np.ndarray | None, list[str]]:
+    """The patient's own lesions, (I, J, K) bool, where there are some; and why a mask could not be used."""
+    try:
+        if case.mask_problem is not None:
+            raise DataError(case.mask_problem)
+        if case.mask is None:
+            return None, []
+        return read_labels(case.mask, volume, "lesion mask").channels[0] > 0, []
+    except DataError as error:
+        return None, [f"Candidates were not compared with a lesion mask: {error.problem}."]
+
+
+def _source_record(case: Case, volume: Volume, mark: str) -> SourceRecord:
+    return SourceRecord(
+        format=next(iter(case.images.values())).format,
+        fingerprint=mark,
+        sha256=dict(zip(case.images, volume.sha256, strict=True)),
+        shape=volume.source.shape,
+        spacing_mm=tuple(round(step, 3) for step in volume.spacing_mm),
+        affine=tuple(tuple(row) for row in volume.source.affine.tolist()),
+    )
+
+
+def _device_name(model: FixedPointGAN) -> str:
+    device = next(model.translator.parameters()).device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {counted(torch.get_num_threads(), 'thread')}"
