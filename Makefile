@@ -27,6 +27,7 @@ bench: install
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluation
+	$(BIN)/python -m benchmarks.report
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache
@@ -37,5 +38,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cluster,demo,dev,tensorboard,video]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cluster,dev,pdf,tensorboard,video]'
 	touch $@

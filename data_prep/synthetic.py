@@ -21,7 +21,6 @@ from isal import igzip
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from data_prep.errors import DataError
 from data_prep.readers.nifti import write_nifti
 from data_prep.synthetic_lesions import draw_lesions, lesion_labels, push_aside
 
@@ -171,10 +170,7 @@ def _anatomy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _atlas_map(tissue: str) -> np.ndarray:
-    try:
-        folder = resources.files("nilearn") / "datasets" / "data"
-    except ModuleNotFoundError as error:
-        raise DataError("the embedded cohort needs the package nilearn; install `fpgan[demo]`") from error
+    folder = resources.files("nilearn") / "datasets" / "data"
     packed = (folder / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz").read_bytes()
     image = nib.Nifti1Image.from_bytes(igzip.decompress(packed))
     return np.asarray(image.dataobj).astype(np.float32) / 255

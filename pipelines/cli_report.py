@@ -70,7 +70,7 @@ def report(
     from data_prep.layouts.channels import parse_channels
     from pipelines.report import ReportRequest
     from pipelines.report import report as run_report
-    from pipelines.reporter import ReportSettings
+    from pipelines.reporting.settings import ReportSettings
     from pipelines.screen import Screen, counted
 
     screen = Screen(quiet=quiet)

@@ -64,6 +64,6 @@ def demo(
     screen.say("5/5 Reporting patient by patient: fpgan report")
     table = open_cohort(cohort).patients
     chosen = table.loc[table["split"] == "test", "patient"].head(REPORTED_PATIENTS)
-    request = ReportRequest(inputs=tuple(brats / name for name in chosen))
-    report(run, output / "reports", request, screen=screen)
+    patients_to_report = ReportRequest(inputs=tuple(brats / name for name in chosen))
+    report(run, output / "reports", patients_to_report, screen=screen)
     return metrics

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ _UNUSUAL_SPACING, _IMPOSSIBLE_SPACING = 1.5, 4.0
 _COARSE_MM = 6.0
 _UNCLEAR_BACKGROUND = 0.5
 _INTENSITY_MARGIN = 0.1
-"""Brain scans of one sequence lie up to 0.07 outside the range of three others."""
+"""Brain scans lie up to 0.07 outside the range of three others of their sequence; two sequences can be as close."""
 _END_MARGIN = 0.2
 _DIRECTIONS = ("from left to right", "from posterior to anterior", "from inferior to superior")
 _ENDS: dict[SliceAxis, tuple[str, str]] = {
@@ -40,13 +39,6 @@ _ENDS: dict[SliceAxis, tuple[str, str]] = {
     "coronal": ("rearmost", "foremost"),
     "sagittal": ("leftmost", "rightmost"),
 }
-_MR_CHANNELS = ("mr", "mri", "flair", "t1", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "pd", "pdw", "adc", "dwi", "swi")
-_MODALITY_OF_CHANNEL = {
-    **dict.fromkeys(_MR_CHANNELS, "MR"),
-    **{name.lower(): name for name in ("CT", "PT", "CR", "DX", "US", "MG", "NM")},
-    "pet": "PT",
-}
-"""Codes of DICOM's Modality (0008,0060)."""
 
 
 class _Part(BaseModel):
@@ -160,27 +152,6 @@ def unusual_inputs(
     elif max(volume.spacing_mm) > _COARSE_MM:
         sentences.append(f"Slices or voxels are {max(volume.spacing_mm):.1f} mm apart; small lesions may be missed.")
     return [*sentences, *_background(prepared, inputs)]
-
-
-def expected_modality(channel: str) -> str | None:
-    """The DICOM modality that a channel's name implies, as MR for `flair`; None where it implies none."""
-    return _MODALITY_OF_CHANNEL.get(channel.lower())
-
-
-def check_modality(channel: str, modality: str, path: Path) -> None:
-    """Refuse a series whose header contradicts the name of the channel it was taken for.
-
-    `modality` is DICOM's Modality (0008,0060); OT and other codes that are no kind of image contradict nothing.
-
-    Raises:
-        DataError: when the channel's name implies another modality. It begins with `path`.
-    """
-    expected = expected_modality(channel)
-    is_alike = {modality, expected} <= {"CR", "DX"}  # both are projections by X-rays
-    if expected in (None, modality) or is_alike or modality not in _MODALITY_OF_CHANNEL.values():
-        return
-    wanted = channel if channel.upper() == expected else f"{channel} ({expected})"
-    raise DataError(f"is a {modality} series by its header; the model was trained on {wanted}; choose another", path=path)
 
 
 def evenly_spaced(count: int, *, at_most: int) -> np.ndarray:

@@ -16,10 +16,12 @@ from pipelines.errors import UsageError
 from pipelines.output import Existing, claim_output
 from pipelines.parallel import check_scheduler, for_each
 from pipelines.pseudonyms import NamedCase, Pseudonyms, write_key
-from pipelines.reporter import ReportSettings, ReportTask, loaded, report_one
+from pipelines.reporter import ReportTask, digest_of, loaded, report_one
 from pipelines.reporting.bids import write_dataset
 from pipelines.reporting.index_page import PatientRow, write_index
 from pipelines.reporting.pdf import check_pdf
+from pipelines.reporting.report_files import ReportFiles
+from pipelines.reporting.settings import ReportSettings
 from pipelines.screen import Screen
 
 _INDEX_EVERY_SECONDS = 30
@@ -82,7 +84,13 @@ def report(
             does not answer, or a PDF cannot be made here.
     """
     threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 and not scheduler else None
-    task = ReportTask(run=run.absolute(), output=output.absolute(), settings=request.settings, threads=threads)
+    task = ReportTask(
+        run=run.absolute(),
+        digest=digest_of(run),
+        output=output.absolute(),
+        settings=request.settings,
+        threads=threads,
+    )
     channels = _channels(request, loaded(task).preparation.channels)
     if request.settings.pdf:
         check_pdf()
@@ -144,12 +152,13 @@ def _find_patients(
         named, failed = pseudonyms.name_all(finding, root)
         failures += failed
         for new in named:
-            if new.name in cases:
+            folder = ReportFiles.of(new.name, (), bids=request.settings.bids).folder
+            if folder in cases:
                 problem = "another patient has this name; rename one, or give --pseudonym hash"
                 failures.append(Failure(patient=new.name, reason=problem))
                 reasons.append(f"{new.name}: {problem}")
             else:
-                cases[new.name] = new
+                cases[folder] = new
     if not cases:
         raise DataError(reasons[0] if reasons else "no patient was given; give files or folders")
     for reason in reasons:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
@@ -26,36 +26,21 @@ from data_prep.settings import CohortSettings
 from data_prep.volume import Volume
 from evaluation.scores import patient_score
 from pipelines.inference import maps_of, model_preparation
-from pipelines.input_range import InputRange, check_inputs, check_modality, inputs_of, unusual_inputs
+from pipelines.input_range import InputRange, check_inputs, inputs_of, unusual_inputs
 from pipelines.localize import Localization, compare_with_truth, localize
-from pipelines.pseudonyms import NamedCase, Naming
+from pipelines.modality import check_modality
+from pipelines.pseudonyms import NamedCase
 from pipelines.reporting.index_page import PatientRow
 from pipelines.reporting.patient_folder import Clock, PatientResult, write_patient
 from pipelines.reporting.record import REPORT_FORMAT, PatientReport, SourceRecord
 from pipelines.reporting.report_files import ReportFiles
+from pipelines.reporting.settings import ReportSettings
 from pipelines.reporting.shown import ShownVolumes
 from pipelines.screen import counted
 from pipelines.standing import standing_of
 
 if TYPE_CHECKING:
     from data_prep.readers.dicom_headers import SeriesHeaders
-
-
-class ReportSettings(BaseModel):
-    """What reports hold beside the standard files, and what they may tell."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    pdf: bool = False
-    """The page also as PDF."""
-    bids: bool = False
-    """Names and folders of a BIDS derivatives dataset."""
-    keep_dates: bool = False
-    """Dates of the study may stand in outputs."""
-    skull_strip: str | None = None
-    """The command that makes the foreground mask, for a model trained with one."""
-    naming: Naming = "auto"
-    """How patients are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +58,11 @@ class OperatingPoint:
 class ReportTask:
     """What a process needs to report on patients; it loads the model itself, once.
 
-    `threads` is how many it computes in; None: as many as torch takes.
+    `digest` is the sha256 of the model file, `threads` how many it computes in; None: as many as torch takes.
     """
 
     run: Path
+    digest: str
     output: Path
     settings: ReportSettings
     threads: int | None = None
@@ -131,11 +117,10 @@ class Reporter:
         """
         run = task.run
         model = FixedPointGAN.load(run)
-        path = run / MODEL_FILE if run.is_dir() else run
         return cls(
             model=model,
             run=run,
-            digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+            digest=task.digest,
             operating_point=read_operating_point(model, run),
             output=task.output,
             settings=task.settings,
@@ -189,7 +174,7 @@ class Reporter:
         report = PatientReport(
             patient=named.name,
             folder=files.folder,
-            study_date=_study_date(headers) if headers and self.settings.keep_dates else None,
+            study_date=_study_date(headers[0]) if headers and self.settings.keep_dates else None,
             created=datetime.now().astimezone().isoformat(timespec="seconds"),
             score=score,
             threshold=self.operating_point.patient,
@@ -212,7 +197,7 @@ class Reporter:
             versions={name: version(name) for name in ("fpgan", "torch", "monai", "nibabel", "pydicom", "highdicom")},
         )
         result = PatientResult(report=report, volume=volume, found=found, shown=shown, headers=headers)
-        return write_patient(self.output, files, result, clock, pdf=self.settings.pdf)
+        return write_patient(self.output, files, result, clock, self.settings)
 
     def _files(self, name: str) -> ReportFiles:
         return ReportFiles.of(name, self.preparation.channels, bids=self.settings.bids)
@@ -222,6 +207,12 @@ class Reporter:
 
     def _settings(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json")
+
+
+def digest_of(run: Path) -> str:
+    """Of the model file of a run; empty where there is none, which loading it says."""
+    path = run / MODEL_FILE if run.is_dir() else run
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
@@ -275,26 +266,23 @@ def shown_volumes(
     )
 
 
-def _headers(case: Case) -> tuple[SeriesHeaders | None, list[str]]:
-    """What DICOM objects must know of the first channel's series; for other files, None. And what stands in the way.
+def _headers(case: Case) -> tuple[tuple[SeriesHeaders, ...], list[str]]:
+    """What DICOM objects must know of the series of each channel, where all are DICOM; and what stands in the way.
 
     Raises:
         DataError: when a series is of another modality than its channel.
     """
-    first = next(iter(case.images.values()))
-    if first.format != "dicom":
-        return None, []
+    if any(source.format != "dicom" for source in case.images.values()):
+        return (), []
     from data_prep.readers.dicom_headers import read_headers  # late: pydicom takes a while to import
-    from data_prep.readers.dicom_summary import summarize
 
-    for channel, source in case.images.items():
-        summary = summarize(source.files[0]) if source.format == "dicom" else None
-        if summary is not None:
-            check_modality(channel, summary.modality, source.name)
     try:
-        return read_headers(first.files), []
+        headers = tuple(read_headers(source.files) for source in case.images.values())
     except DataError as error:
-        return None, [f"No DICOM objects were written: the series {without_header_text(error.problem)}."]
+        return (), [f"No DICOM objects were written: the series {without_header_text(error.problem)}."]
+    for channel, series in zip(case.images, headers, strict=True):
+        check_modality(channel, series.modality, series.path)
+    return headers, []
 
 
 def _study_date(headers: SeriesHeaders) -> str | None:
@@ -316,12 +304,13 @@ def _lesion_mask(case: Case, volume: Volume) -> tuple[np.ndarray | None, list[st
 
 
 def _source_record(case: Case, volume: Volume, mark: str) -> SourceRecord:
+    right, anterior, superior = (round(step, 3) for step in volume.spacing_mm)
     return SourceRecord(
         format=next(iter(case.images.values())).format,
         fingerprint=mark,
         sha256=dict(zip(case.images, volume.sha256, strict=True)),
         shape=volume.source.shape,
-        spacing_mm=tuple(round(step, 3) for step in volume.spacing_mm),
+        spacing_mm=(right, anterior, superior),
         affine=tuple(tuple(row) for row in volume.source.affine.tolist()),
     )
 

@@ -142,9 +142,7 @@ def _uid(dataset: Dataset, keyword: str, path: Path) -> str:
     return value
 
 
-def _check_uids(
-    instances: dict[Path, Instance], common: list[tuple[str, str, str | None]], series: Path
-) -> None:
+def _check_uids(instances: dict[Path, Instance], common: list[tuple[str, str, str | None]], series: Path) -> None:
     for index, keyword in enumerate(("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")):
         if len({uids[index] for uids in common}) > 1:
             raise DataError(f"has files of different {keyword}; give one series", path=series)

@@ -1,19 +1,20 @@
 """What of a source series may go into the DICOM objects of a report: an allow list, with a pseudonym for the patient.
 
-Nothing is copied and then cleaned. `SeriesHeaders` holds UIDs, geometry, date, time and modality; what of these goes out
-is written here, by name. UIDs are retained, or references to the source slices would lead nowhere.
+Nothing is copied and then cleaned. `SeriesHeaders` holds UIDs, geometry, date, time and modality; what of these goes
+out is written here, by name. UIDs are retained, or references to the source slices would lead nowhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime
+from datetime import date
 from importlib.metadata import version
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
@@ -24,6 +25,8 @@ LONGEST_NAME = 63
 """Characters of a PatientID; a PatientName's component group has one more, and a caret."""
 MODALITIES = ("CT", "MR", "PT", "NM", "US", "MG", "XA", "RF", "CR", "DX", "OPT", "OCT", "IVUS", "IVOCT")
 """Terms of PS3.3 C.7.3.1.1.1 for images; an element that anything can stand in is not handed on as it is."""
+TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
+"""Hours, minutes, seconds (TM); nothing else that stands in such an element is handed on."""
 EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
@@ -34,9 +37,11 @@ METHOD = ("Basic profile by an allow list: UIDs, geometry, modality", f"fpgan {v
 
 def study_date(headers: SeriesHeaders) -> str | None:
     """The day of the study as YYYY-MM-DD; None where the header has no valid one."""
+    if not re.fullmatch(r"[0-9]{8}", headers.study_date):
+        return None
     try:
-        return datetime.strptime(headers.study_date, "%Y%m%d").date().isoformat()
-    except ValueError:
+        return date.fromisoformat(headers.study_date).isoformat()
+    except ValueError:  # as of month 13
         return None
 
 
@@ -48,8 +53,8 @@ def modality(headers: SeriesHeaders) -> str:
 def patient_name(pseudonym: str) -> str:
     """The pseudonym as PatientID and PatientName can hold it, different for different pseudonyms.
 
-    A backslash would end the value, `^` and `=` a part of the name, and both are short. Where something had to be changed, a
-    digest of the pseudonym is appended.
+    A backslash would end the value, `^` and `=` a part of the name, and both are short. Where something had to be
+    changed, a digest of the pseudonym is appended.
     """
     name = "".join("_" if c in "\\^=" or not c.isprintable() else c for c in pseudonym).strip()
     if name == pseudonym and 0 < len(name) <= LONGEST_NAME:
@@ -94,13 +99,10 @@ def stand_in(headers: SeriesHeaders, k: int) -> Dataset:
 def put_patient(dataset: Dataset, headers: SeriesHeaders, pseudonym: str, *, keep_dates: bool) -> None:
     """Write the pseudonym, and how it came that there is no name, into a finished object; with dates only if kept."""
     options = [codes.DCM.BasicApplicationConfidentialityProfile, codes.DCM.RetainUidsOption]
-    date = study_date(headers)
     if keep_dates:
         options.append(codes.DCM.RetainLongitudinalTemporalInformationFullDatesOption)
-    if keep_dates and date:
-        dataset.StudyDate = date.replace("-", "")
-        is_time = re.fullmatch(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", headers.study_time)
-        dataset.StudyTime = headers.study_time if is_time else ""
+        dataset.StudyDate = (study_date(headers) or "").replace("-", "")
+        dataset.StudyTime = headers.study_time if TIME.fullmatch(headers.study_time) else ""
     dataset.LongitudinalTemporalInformationModified = "UNMODIFIED" if keep_dates else "REMOVED"
     dataset.SpecificCharacterSet = UTF_8
     dataset.PatientID = patient_name(pseudonym)
@@ -110,7 +112,7 @@ def put_patient(dataset: Dataset, headers: SeriesHeaders, pseudonym: str, *, kee
     dataset.DeidentificationMethodCodeSequence = [_coded(code) for code in options]
 
 
-def _coded(code: object) -> Dataset:
+def _coded(code: Code) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
     return item

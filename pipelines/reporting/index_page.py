@@ -70,8 +70,8 @@ class PatientRow:
         return cls(
             patient=report.patient,
             folder=report.folder,
-            report=f"{report.folder}/report.html",
-            preview=f"{report.folder}/preview.png",
+            report=f"{report.folder}/{report.files['page']}",
+            preview=f"{report.folder}/{report.files['preview']}",
             study_date=report.study_date,
             abnormal=report.abnormal,
             score=report.score,
@@ -136,5 +136,5 @@ def _link(path: str) -> str:
 
 
 def _volume(volume_mm3: float) -> str:
-    """Whole mm³ in groups of three digits, with spaces that do not break."""
-    return f"{volume_mm3:,.0f}".replace(",", "\u202f")
+    """With a decimal below 10 mm³, and its thousands apart by a space that does not break."""
+    return f"{volume_mm3:,.{0 if volume_mm3 >= 10 else 1}f}".replace(",", "\u202f")

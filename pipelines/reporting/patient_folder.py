@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
+from data_prep.errors import DataError, without_header_text
+from data_prep.readers.nifti import write_nifti
 from data_prep.volume import Volume
 from pipelines.localize import Localization
-from pipelines.reporting.record import PatientReport
+from pipelines.plain_json import to_json
+from pipelines.reporting.bids import write_sidecars
+from pipelines.reporting.patient_page import render_patient_page
+from pipelines.reporting.preview import draw_preview
+from pipelines.reporting.record import Lesion, PatientReport
 from pipelines.reporting.report_files import ReportFiles
+from pipelines.reporting.settings import ReportSettings
 from pipelines.reporting.shown import ShownVolumes
+from pipelines.reporting.viewer import render_viewer
 
 if TYPE_CHECKING:
     from data_prep.readers.dicom_headers import SeriesHeaders
 
 HTML: dict[str, Any] = {"encoding": "utf-8", "errors": "xmlcharrefreplace"}
 """File names that are no UTF-8 stand in a page as character references."""
+_POINTS = {
+    "center_mm": ("center_r_mm", "center_a_mm", "center_s_mm"),
+    "center_voxel": ("center_i_voxel", "center_j_voxel", "center_k_voxel"),
+}
+"""Columns of `lesions.csv` for what has three numbers."""
 
 
 class Clock:
@@ -39,24 +55,24 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class PatientResult:
-    """What was computed of one patient. `headers` is what DICOM objects refer to; None for other inputs."""
+    """What was computed of one patient. `headers` are those of each channel's series; none for other inputs."""
 
     report: PatientReport
     volume: Volume
     found: Localization
     shown: ShownVolumes
-    headers: SeriesHeaders | None
+    headers: tuple[SeriesHeaders, ...]
 
 
 def write_patient(
-    output: Path, files: ReportFiles, result: PatientResult, clock: Clock, *, pdf: bool
+    output: Path, files: ReportFiles, result: PatientResult, clock: Clock, settings: ReportSettings
 ) -> PatientReport:
     """Write all files of a patient below `output` and return what its `report.json` holds.
 
-    A folder of an earlier report of this command is replaced; another one is left alone, and an error.
+    A folder with an earlier report is replaced. Without DICOM objects that cannot be made of the input's headers the
+    others are written, and a warning says why.
 
     Raises:
-        DataError: when a DICOM object cannot be made of the input's headers.
         OSError: when a file cannot be written; nothing half-written is left then.
     """
     folder = output / files.folder
@@ -66,6 +82,8 @@ def write_patient(
     try:
         with clock("volumes"):
             _write_volumes(part, files, result)
+            if settings.bids:
+                write_sidecars(part, files, result.report, skull_stripped=_is_skull_stripped(result))
         with clock("dicom"):
             warnings = _write_dicom(part, files, result, keep_dates=settings.keep_dates)
         report = result.report.model_copy(update={"warnings": (*result.report.warnings, *warnings)})
@@ -92,29 +110,50 @@ def _write_volumes(folder: Path, files: ReportFiles, result: PatientResult) -> N
         write_nifti(path, source.from_ras(array), source.affine, source=source)
 
 
-def _write_dicom(folder: Path, files: ReportFiles, result: PatientResult, *, keep_dates: bool) -> None:
-    if result.headers is None:
-        return
+def _is_skull_stripped(result: PatientResult) -> bool:
+    """Whether that is known: the foreground is a mask of the brain, and all else in the files is 0."""
+    outside = ~result.found.foreground
+    rule = result.report.preparation["foreground"]
+    return rule == "mask" and not any(channel[outside].any() for channel in result.volume.channels)
+
+
+def _write_dicom(folder: Path, files: ReportFiles, result: PatientResult, *, keep_dates: bool) -> list[str]:
+    """Write the DICOM objects of a DICOM input; returns what to warn of."""
+    if not result.headers:
+        return []
     from pipelines.reporting.segmentation import write_segmentation  # late: highdicom takes a while to import
     from pipelines.reporting.structured_report import write_structured_report
 
-    headers, report, segmentation = result.headers, result.report, None
-    if report.lesions:
-        labels = result.volume.source.from_ras(result.found.labels)
-        path = folder / files.segmentation
-        segmentation = write_segmentation(path, headers, labels, report, keep_dates=keep_dates)
-    path = folder / files.structured_report
-    write_structured_report(path, headers, report, segmentation, keep_dates=keep_dates)
+    (headers, *others), report, segmentation = result.headers, result.report, None
+    try:
+        if report.lesions:
+            labels = result.volume.source.from_ras(result.found.labels)
+            path = folder / files.segmentation
+            segmentation = write_segmentation(path, headers, labels, report, keep_dates=keep_dates)
+        path = folder / files.structured_report
+        write_structured_report(path, headers, report, segmentation, keep_dates=keep_dates, others=others)
+    except DataError as error:
+        return [f"DICOM objects could not be made of this series: {without_header_text(error.problem)}."]
+    return []
 
 
-def _write_pages(folder: Path, files: ReportFiles, result: PatientResult, report: PatientReport, *, pdf: bool) -> None:
-    (folder / files.preview).write_bytes(draw_preview(report, result.shown))
-    page = render_patient_page(report, result.shown, render_viewer(result.shown))
+def _write_pages(
+    folder: Path, files: ReportFiles, report: PatientReport, shown: ShownVolumes, *, pdf: bool
+) -> PatientReport:
+    """Write preview and page, and the latter as PDF; returns the report with all files that there are then."""
+    (folder / files.preview).write_bytes(draw_preview(report, shown))
+    wanted = files.by_name if pdf else {name: path for name, path in files.by_name.items() if path != files.pdf}
+    later = (files.page, files.pdf, files.record, files.lesion_table)
+    report = report.model_copy(
+        update={"files": {n: path for n, path in wanted.items() if path in later or (folder / path).is_file()}}
+    )
+    page = render_patient_page(report, shown, render_viewer(shown))
     (folder / files.page).write_text(page, **HTML)
     if pdf:
-        from pipelines.reporting.pdf import to_pdf
+        from pipelines.reporting.pdf import to_pdf  # late: an extra
 
-        (folder / files.pdf).write_bytes(to_pdf(render_patient_page(report, result.shown, Markup(), for_print=True)))
+        (folder / files.pdf).write_bytes(to_pdf(render_patient_page(report, shown, Markup(), for_print=True)))
+    return report
 
 
 def _write_lesions(path: Path, lesions: Sequence[Lesion]) -> None:

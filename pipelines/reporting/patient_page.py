@@ -14,7 +14,7 @@ from data_prep.preparation import Preparation
 from data_prep.slicing import SliceAxis, slice_axis_of
 from pipelines.reporting import figures
 from pipelines.reporting.page import render
-from pipelines.reporting.pictures import Kind, Planes, draw_picture, scale_uri
+from pipelines.reporting.pictures import Kind, Planes, Voxel, draw_picture, scale_uri
 from pipelines.reporting.record import PatientReport, Place, Standing
 from pipelines.reporting.shown import ShownVolumes
 
@@ -25,9 +25,7 @@ _PIXELS = 5_000_000
 _KINDS: dict[Kind, str] = {"input": "input", "healthy": "healthy translation", "difference": "difference"}
 
 
-def render_patient_page(
-    report: PatientReport, shown: ShownVolumes, viewer: Markup, *, for_print: bool = False
-) -> str:
+def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Markup, *, for_print: bool = False) -> str:
     """The HTML of one patient.
 
     Args:
@@ -38,13 +36,14 @@ def render_patient_page(
     """
     planes = Planes(shown)
     pictured = report.lesions[:_PICTURED]
-    lesions = [(lesion.number, shown.index_of(lesion.center_mm)) for lesion in pictured]
-    places = lesions or [(None, planes.strongest())]
+    places: list[tuple[int | None, Voxel]] = [(own.number, shown.index_of(own.center_mm)) for own in pictured]
+    places = places or [(None, planes.strongest())]
     max_pixels = _PIXELS // (len(places) * len(planes.axes) * len(_KINDS))
-    return render(
+    page = render(
         "patient.html",
         title=f"{report.patient} · lesion report",
         report=report,
+        index="../" * len(report.folder.split("/")) + "index.html",
         viewer=viewer,
         for_print=for_print,
         prepared=_in_words(Preparation.model_validate(report.preparation)),
@@ -61,6 +60,8 @@ def render_patient_page(
         volume=_volume,
         coordinates=_coordinates,
     )
+    # Names of files may hold bytes that are no UTF-8. Neither files nor printers take them.
+    return page.encode("utf-8", errors="xmlcharrefreplace").decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def _draw(
     shown: ShownVolumes,
     planes: Planes,
     number: int | None,
-    voxel: tuple[int, int, int],
+    voxel: Voxel,
     max_pixels: int,
 ) -> Iterator[Markup]:
     """Input, healthy translation and difference of each plane through a voxel."""
@@ -92,7 +93,7 @@ def _draw(
             yield draw_picture(cut, kind, title=title, corner=place, number=number, max_pixels=max_pixels)
 
 
-def _index_in_file(report: PatientReport, shown: ShownVolumes, axis: SliceAxis, voxel: tuple[int, int, int]) -> int:
+def _index_in_file(report: PatientReport, shown: ShownVolumes, axis: SliceAxis, voxel: Voxel) -> int:
     """The index of a plane along the axis of the source file that it is cut across, from 0."""
     to_file = np.linalg.inv(np.array(report.source.affine)) @ shown.affine
     file_axis = np.abs(to_file[:3, slice_axis_of(axis)]).argmax()
@@ -138,7 +139,7 @@ def _in_words(preparation: Preparation) -> list[tuple[str, str]]:
     window = preparation.intensity_window or (np.nan, np.nan)
     views = {"whole": "the whole slice", "crop": "cut out at the resolution of the scan"}
     intensities = {
-        "percentile": f"percentiles {low:g} and {high:g} of the patient become 0 and 1",
+        "percentile": f"percentiles {low:g} and {high:g} become 0 and 1",
         "zscore": f"mean ± {preparation.zscore_limit:g} standard deviations becomes 0 to 1",
         "window": f"{window[0]:g} to {window[1]:g} in units of the file become 0 to 1",
         "none": "as in the file, 0 to 1",

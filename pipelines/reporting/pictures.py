@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from data_prep.foreground import bounding_box
 from data_prep.slicing import SliceAxis, slice_axis_of, slice_spacing_mm, to_slices
 from pipelines.reporting import figures
 from pipelines.reporting.page import render
@@ -24,6 +25,7 @@ LETTERS: dict[SliceAxis, str] = {"axial": "RLAP", "coronal": "RLSI", "sagittal":
 """Letters at the left, right, top and bottom of a plane."""
 
 Kind = Literal["input", "healthy", "difference"]
+Voxel = tuple[int, int, int]
 
 _ZERO = 128
 """The byte of a difference of 0. Byte 0 is outside the patient; 1 and 255 are the ends of the scale."""
@@ -78,20 +80,22 @@ class Planes:
 
     def __init__(self, shown: ShownVolumes) -> None:
         self._shown = shown
-        self._box = _bounding_box(shown.foreground)
+        box = bounding_box(shown.foreground)
+        assert box is not None  # no patient without a foreground is prepared
+        self._box = box
         shape = np.array(shown.image.shape)
         self.axes: tuple[SliceAxis, ...] = tuple(
             axis for axis in LETTERS if (np.delete(shape, slice_axis_of(axis)) > 1).all()
         )
         self.limit = max(0.1, float(shown.difference.max()), -float(shown.difference.min()))
 
-    def strongest(self) -> tuple[int, int, int]:
+    def strongest(self) -> Voxel:
         """The voxel (i, j, k) of the largest difference of either sign."""
         place = np.unravel_index(np.abs(self._shown.difference).argmax(), self._shown.difference.shape)
         i, j, k = map(int, place)
         return i, j, k
 
-    def through(self, axis: SliceAxis, voxel: tuple[int, int, int]) -> Cut:
+    def through(self, axis: SliceAxis, voxel: Voxel) -> Cut:
         """The plane of orientation `axis` that holds a voxel (i, j, k)."""
         shown, box = self._shown, list(self._box)
         index = voxel[slice_axis_of(axis)]
@@ -175,13 +179,6 @@ def trace(mask: np.ndarray, pixel_mm: tuple[float, float]) -> list[np.ndarray]:
     padded = np.pad(mask.astype(np.float32), 1)
     lines = contourpy.contour_generator(z=padded, line_type=contourpy.LineType.Separate).lines(0.5)
     return [(np.asarray(line) - 0.5) * pixel_mm[::-1] for line in lines]
-
-
-def _bounding_box(foreground: np.ndarray) -> tuple[slice, slice, slice]:
-    i, j, k = (
-        np.flatnonzero(foreground.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)
-    )
-    return slice(i[0], i[-1] + 1), slice(j[0], j[-1] + 1), slice(k[0], k[-1] + 1)
 
 
 def _gray(plane: np.ndarray) -> np.ndarray:

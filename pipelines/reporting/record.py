@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -144,3 +146,12 @@ class PatientReport(Record):
     seconds: dict[str, float]
     """Time by part of the work, in s."""
     versions: dict[str, str]
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON schema of `report.json`."""
+    path.write_text(json.dumps(PatientReport.model_json_schema(), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schema(Path(__file__).with_name("report.schema.json"))

@@ -1,4 +1,4 @@
-"""`lesions.dcm`: the lesion candidates as a DICOM Segmentation, one segment each, on the slices of the source series."""
+"""`lesions.dcm`: the lesion candidates as a DICOM Segmentation, a segment each, on the slices of the source series."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERIES_NUMBER = 9001
 
 
 def write_segmentation(
-    path: Path, headers: SeriesHeaders, labels: np.ndarray, report: PatientReport, *, keep_dates: bool = False
+    path: Path, headers: SeriesHeaders, labels: np.ndarray, report: PatientReport, *, keep_dates: bool
 ) -> Dataset:
     """Write the lesion candidates and return the written object, which `write_structured_report` refers to.
 
@@ -71,6 +71,13 @@ def equipment(report: PatientReport) -> dict[str, str]:
     }
 
 
+def reference(instance: Instance) -> Dataset:
+    """An item that refers to one file of a series."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class, instance.uid
+    return item
+
+
 def _segment(number: int, report: PatientReport) -> SegmentDescription:
     return SegmentDescription(
         segment_number=number,
@@ -88,19 +95,16 @@ def _segment(number: int, report: PatientReport) -> SegmentDescription:
 
 def _refer_to_source(segmentation: Segmentation, headers: SeriesHeaders) -> None:
     """Put the source slices in the place of their stand-ins."""
-    references = {file: _reference(instance) for file, instance in headers.instances.items()}
+    references = {file: reference(instance) for file, instance in headers.instances.items()}
     segmentation.SourceImageSequence = list(references.values())
     segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = list(references.values())
-    for group in segmentation.PerFrameFunctionalGroupsSequence:
-        (item,) = group.DerivationImageSequence[0].SourceImageSequence
-        frame = headers.frames[int(item.ReferencedSOPInstanceUID.rpartition(".")[2]) - 1]
+    groups = segmentation.PerFrameFunctionalGroupsSequence
+    items = [group.DerivationImageSequence[0].SourceImageSequence[0] for group in groups]
+    # All slices before the first change: segments that share a slice share the item, too.
+    slices = [int(item.ReferencedSOPInstanceUID.rpartition(".")[2]) - 1 for item in items]
+    for item, k in zip(items, slices, strict=True):
+        frame = headers.frames[k]
         instance = headers.instances[frame.file]
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class, instance.uid
         if frame.number is not None:
             item.ReferencedFrameNumber = frame.number
-
-
-def _reference(instance: Instance) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class, instance.uid
-    return item

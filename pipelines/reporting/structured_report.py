@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from highdicom import UID
@@ -27,7 +27,6 @@ from highdicom.sr import (
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
-from highdicom.sr.utils import collect_evidence
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -35,10 +34,10 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from data_prep.atomic import write_atomically
 from data_prep.readers.dicom_file import dicom_errors
 from data_prep.readers.dicom_geometry import LPS_TO_RAS
-from data_prep.readers.dicom_headers import SeriesHeaders
+from data_prep.readers.dicom_headers import Instance, SeriesHeaders
 from pipelines.reporting.deidentify import frame_of_reference, put_patient, stand_in
 from pipelines.reporting.record import Lesion, PatientReport
-from pipelines.reporting.segmentation import RESEARCH_ONLY, equipment
+from pipelines.reporting.segmentation import RESEARCH_ONLY, equipment, reference
 
 SERIES_NUMBER = 9002
 SCHEME = "99FPGAN"
@@ -56,11 +55,12 @@ SIDES = {"left": codes.SCT.Left, "right": codes.SCT.Right, "midline": codes.DCM.
 
 def write_structured_report(
     path: Path,
-    headers: Sequence[SeriesHeaders],
+    headers: SeriesHeaders,
     report: PatientReport,
-    *,
     segmentation: Dataset | None,
-    keep_dates: bool = False,
+    *,
+    keep_dates: bool,
+    others: Sequence[SeriesHeaders] = (),
 ) -> None:
     """Write the result on the patient and a group of measurements for each lesion candidate.
 
@@ -69,30 +69,29 @@ def write_structured_report(
 
     Args:
         path: the file, which appears whole or not at all.
-        headers: of the series of each channel, all of which are listed as evidence; the first is the one whose grid the
-            report is on.
+        headers: of the series whose grid the report is on.
         report: what is written.
         segmentation: what `write_segmentation` returned; None without lesions.
         keep_dates: whether the date and time of the study go into the file.
+        others: of the series of further channels, which are listed as evidence, too.
 
     Raises:
         DataError: when the headers make no valid object.
         OSError: when the file cannot be written.
     """
-    with dicom_errors(headers[0].path):
+    with dicom_errors(headers.path):
         groups = [_patient_group(report)]
         made: list[Dataset] = []
         if segmentation is not None:
-            groups += [_lesion_group(lesion, report, segmentation, headers[0]) for lesion in report.lesions]
+            groups += [_lesion_group(lesion, report, segmentation, headers) for lesion in report.lesions]
             made.append(segmentation)
-        content = MeasurementReport(
-            observation_context=_observer(report),
-            procedure_reported=codes.SCT.ImagingProcedure,
-            imaging_measurements=groups,
-        )
         document = Comprehensive3DSR(
-            evidence=[stand_in(headers[0], 0), *made],
-            content=content,
+            evidence=[stand_in(headers, 0), *made],
+            content=MeasurementReport(
+                observation_context=_observer(report),
+                procedure_reported=codes.SCT.ImagingProcedure,
+                imaging_measurements=groups,
+            ),
             series_instance_uid=UID(),
             series_number=SERIES_NUMBER,
             sop_instance_uid=UID(),
@@ -103,8 +102,8 @@ def write_structured_report(
             transfer_syntax_uid=ExplicitVRLittleEndian,
             **equipment(report),
         )
-        _refer_to_source(document, [*_instances(headers), *made], content)
-        put_patient(document, headers[0], report.patient, keep_dates=keep_dates)
+        _refer_to_source(document, [headers, *others], made)
+        put_patient(document, headers, report.patient, keep_dates=keep_dates)
     write_atomically(path, lambda temporary: document.save_as(temporary, enforce_file_format=True))
 
 
@@ -133,7 +132,7 @@ def _patient_group(report: PatientReport) -> MeasurementsAndQualitativeEvaluatio
 def _lesion_group(
     lesion: Lesion, report: PatientReport, segmentation: Dataset, headers: SeriesHeaders
 ) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
-    segment = next(item for item in segmentation.SegmentSequence if item.SegmentNumber == lesion.number)
+    segment = segmentation.SegmentSequence[lesion.number - 1]
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(segment.TrackingUID, segment.TrackingID),
         referenced_segment=ReferencedSegment(
@@ -144,7 +143,6 @@ def _lesion_group(
         ),
         finding_type=codes.SCT.Lesion,
         finding_category=codes.SCT.MorphologicallyAbnormalStructure,
-        algorithm_id=_algorithm(report),
         measurements=[
             Measurement(
                 codes.SCT.Volume,
@@ -173,9 +171,7 @@ def _lesion_group(
     return group
 
 
-def _number(
-    name: CodedConcept, value: float, *, derivation: CodedConcept | None = None
-) -> Measurement:
+def _number(name: CodedConcept, value: float, *, derivation: CodedConcept | None = None) -> Measurement:
     return Measurement(name, value, codes.UCUM.NoUnits, derivation=derivation)
 
 
@@ -208,18 +204,24 @@ def _observer(report: PatientReport) -> ObservationContext:
     )
 
 
-def _instances(headers: Sequence[SeriesHeaders]) -> Iterator[Dataset]:
+def _refer_to_source(document: Comprehensive3DSR, headers: Sequence[SeriesHeaders], made: list[Dataset]) -> None:
+    """Put all source files in the place of the stand-in, grouped by study and series, beside what was made of them."""
+    studies: dict[str, list[Dataset]] = {}
     for series in headers:
-        for instance in series.instances.values():
-            dataset = Dataset()
-            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = series.study, series.series
-            dataset.SOPClassUID, dataset.SOPInstanceUID = instance.sop_class, instance.uid
-            yield dataset
+        references = [reference(instance) for instance in series.instances.values()]
+        studies.setdefault(series.study, []).append(_series(series.series, references))
+    for dataset in made:
+        instance = Instance(sop_class=dataset.SOPClassUID, uid=dataset.SOPInstanceUID)
+        studies[dataset.StudyInstanceUID].append(_series(dataset.SeriesInstanceUID, [reference(instance)]))
+    items = {study: Dataset() for study in studies}
+    for study, item in items.items():
+        item.StudyInstanceUID, item.ReferencedSeriesSequence = study, studies[study]
+    document.CurrentRequestedProcedureEvidenceSequence = [items.pop(document.StudyInstanceUID)]
+    if items:
+        document.PertinentOtherEvidenceSequence = list(items.values())
 
 
-def _refer_to_source(document: Comprehensive3DSR, evidence: list[Dataset], content: MeasurementReport) -> None:
-    """Put the source files in the place of the stand-in."""
-    same_study, others = collect_evidence(evidence, content[0], study_instance_uid=document.StudyInstanceUID)
-    document.CurrentRequestedProcedureEvidenceSequence = same_study
-    if others:
-        document.PertinentOtherEvidenceSequence = others
+def _series(uid: str, references: list[Dataset]) -> Dataset:
+    item = Dataset()
+    item.SeriesInstanceUID, item.ReferencedSOPSequence = uid, references
+    return item

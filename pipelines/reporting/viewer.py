@@ -14,18 +14,18 @@ from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
+from scipy.ndimage import maximum_filter
 
 from pipelines.reporting import figures
 from pipelines.reporting.page import render
 from pipelines.reporting.shown import ShownVolumes
 
-_MOST_VOXELS = 160**3
+_MOST_VOXELS = 170**3
 """Finer volumes are averaged to coarser voxels: the page stays near 1.5 MB, the sprite small enough for a phone."""
 _MARGIN = 0.05
 """Room for letters around the foreground, as a share of its longest side."""
@@ -47,21 +47,23 @@ def render_viewer(shown: ShownVolumes) -> Markup:
     difference = _averaged(shown.difference, grid)
     limit = math.ceil(100 * max(_LEAST_LIMIT, float(np.abs(difference).max()))) / 100
     truth = np.zeros_like(shown.foreground) if shown.truth is None else shown.truth
-    marks = (shown.lesions > 0) + 2 * truth.astype(np.uint8)
+    marks = _nearest((shown.lesions > 0) + 2 * truth.astype(np.uint8), grid)
+    around = maximum_filter(_nearest(shown.foreground.astype(np.uint8), grid), 5)  # its smooth border takes few bytes
     data = {
         "size": grid.shape,
         "toWorld": grid.affine[:3].tolist(),
         "toVoxel": np.linalg.inv(grid.affine)[:3].tolist(),
         "voxelMm": grid.voxel_mm,
-        "start": _start(shown, grid),
+        "start": _start(difference, marks & 1 > 0),
         "limit": limit,
         "colors": _colors().ravel().tolist(),
         "outlines": {"candidates": [1, figures.CANDIDATE_COLOR], "truth": [2, figures.TRUTH_COLOR]},
+        "around": 4,
         "images": {
             "input": _sprite(_gray(_averaged(shown.image, grid)), "jpeg"),
             "healthy": _sprite(_gray(_averaged(shown.healthy, grid)), "jpeg"),
             "difference": _sprite((127 * (difference / limit) + 127.5).astype(np.uint8), "png"),
-            "marks": _sprite(_nearest(marks, grid), "png"),
+            "marks": _sprite(marks + 4 * around, "png"),
         },
     }
     return Markup(
@@ -123,10 +125,11 @@ def _screen_grid(shown: ShownVolumes) -> _ScreenGrid:
     """Voxels over the foreground and a margin, as fine as the finest of the source if they are not too many."""
     spacing = np.array(shown.spacing_mm)
     ends = np.array([_range_used(shown.foreground, axis) for axis in range(3)])
-    sides = (ends[:, 1] - ends[:, 0]) * spacing
-    sides += 2 * _MARGIN * sides.max()
-    voxel_mm = max(float(spacing.min()), float((sides.prod() / _MOST_VOXELS) ** (1 / 3)))
-    counts = np.maximum(1, np.round(sides / voxel_mm)).astype(int)
+    sides_mm = (ends[:, 1] - ends[:, 0]) * spacing
+    margin_mm = _MARGIN * sides_mm.max()
+    voxel_mm = max(float(spacing.min()), float(((sides_mm + 2 * margin_mm).prod() / _MOST_VOXELS) ** (1 / 3)))
+    # Where voxels keep their size they keep their places, too, and stay sharp: the margins are of whole voxels.
+    counts = np.maximum(1, np.round(sides_mm / voxel_mm)).astype(int) + 2 * round(margin_mm / voxel_mm)
     steps = voxel_mm / spacing
     x, y, z = (
         middle + step * ((count - 1) / 2 - np.arange(count))
@@ -146,9 +149,13 @@ def _range_used(foreground: np.ndarray, axis: int) -> tuple[float, float]:
 
 def _averaged(volume: np.ndarray, grid: _ScreenGrid) -> np.ndarray:
     """Linear interpolation of (I, J, K) float32, over as much as a voxel spans where that is more; 0 outside."""
-    for positions in grid.positions:
+    weights = [_weights(count, positions) for count, positions in zip(volume.shape, grid.positions, strict=True)]
+    used = [np.flatnonzero(w.any(axis=0)) for w in weights]
+    box = tuple(slice(u[0], u[-1] + 1) for u in used)
+    volume = volume[box]
+    for w, span in zip(weights, box, strict=True):
         # The axis in front is replaced by one at the end, so after three turns all are in order again.
-        volume = np.tensordot(volume, _weights(volume.shape[0], positions), axes=(0, 1))
+        volume = np.tensordot(volume, w[:, span], axes=(0, 1))
     return volume
 
 
@@ -188,17 +195,18 @@ def _sprite(volume: np.ndarray, image_format: str) -> str:
     slices[:x] = volume.transpose(0, 2, 1)
     mosaic = slices.reshape(rows, columns, z, y).transpose(0, 2, 1, 3).reshape(rows * z, columns * y)
     buffer = BytesIO()
-    Image.fromarray(mosaic).save(buffer, image_format, quality=85)
+    Image.fromarray(mosaic).save(buffer, image_format, quality=80)
     return f"data:image/{image_format};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _start(shown: ShownVolumes, grid: _ScreenGrid) -> list[int]:
-    """The voxel of the largest absolute difference, of the candidates if there are any."""
-    change = np.abs(shown.difference)
-    if shown.lesions.any():
-        change[shown.lesions == 0] = -1
-    peak = np.unravel_index(int(change.argmax()), change.shape)
-    return [int(np.abs(positions - p).argmin()) for positions, p in zip(grid.positions, peak, strict=True)]
+def _start(difference: np.ndarray, candidates: np.ndarray) -> list[int]:
+    """The voxel of the largest absolute difference, of the candidates if there are any; the middle if none differs."""
+    change = np.abs(difference)
+    if candidates.any():
+        change *= candidates
+    if not change.any():
+        return [n // 2 for n in change.shape]
+    return [int(index) for index in np.unravel_index(int(change.argmax()), change.shape)]
 
 
 @cache
@@ -211,11 +219,12 @@ def _colors() -> np.ndarray:
 
 
 def _css_gradient(colors: np.ndarray) -> str:
-    stops = (f"rgb({red} {green} {blue} / {alpha / 255:.2f})" for red, green, blue, alpha in colors[::127 // 8].tolist())
-    return f"linear-gradient(to right, {', '.join(stops)})"
+    stops = colors[np.linspace(0, 254, 17).round().astype(int)].tolist()
+    rgb = (f"rgb({red} {green} {blue} / {alpha / 255:.2f})" for red, green, blue, alpha in stops)
+    return f"linear-gradient(to right, {', '.join(rgb)})"
 
 
 def _tilt(affine: np.ndarray) -> int:
     """By how many degrees the axis that is turned most is turned against the world's."""
-    directions: Any = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return round(math.degrees(math.acos(min(1.0, float(np.diag(directions).min())))))

@@ -23,10 +23,8 @@ from pipelines.input_range import (
     ChannelRange,
     InputRange,
     check_inputs,
-    check_modality,
     describe_inputs,
     evenly_spaced,
-    expected_modality,
     inputs_of,
     unusual_inputs,
 )
@@ -330,51 +328,3 @@ def test_the_slice_axis_is_that_of_the_model() -> None:
 
 def test_nothing_is_refused_where_nothing_is_known_of_training() -> None:
     check_inputs(box(spacing_mm=(90, 1, 4)), CROP, None)
-
-
-@pytest.mark.parametrize(
-    ("channel", "expected"),
-    [
-        ("flair", "MR"),
-        ("T1ce", "MR"),
-        ("t1gd", "MR"),
-        ("pd", "MR"),
-        ("adc", "MR"),
-        ("ct", "CT"),
-        ("pet", "PT"),
-        ("pt", "PT"),
-        ("cr", "CR"),
-        ("us", "US"),
-        ("image", None),
-        ("contrast", None),
-    ],
-)
-def test_names_of_channels_imply_a_modality(channel: str, expected: str | None) -> None:
-    assert expected_modality(channel) == expected
-
-
-@pytest.mark.parametrize(
-    ("channel", "modality"),
-    [("flair", "MR"), ("ct", "CT"), ("image", "CT"), ("flair", "OT"), ("flair", ""), ("dx", "CR"), ("cr", "DX")],
-)
-def test_a_modality_that_fits_or_says_nothing_is_accepted(channel: str, modality: str) -> None:
-    check_modality(channel, modality, Path("series"))
-
-
-@pytest.mark.parametrize(
-    ("channel", "modality", "message"),
-    [
-        (
-            "flair",
-            "CT",
-            "series: is a CT series by its header; the model was trained on flair (MR); choose another",
-        ),
-        ("ct", "MR", "series: is a MR series by its header; the model was trained on ct; choose another"),
-        ("pet", "CT", "series: is a CT series by its header; the model was trained on pet (PT); choose another"),
-        ("dx", "CT", "series: is a CT series by its header; the model was trained on dx; choose another"),
-    ],
-)
-def test_another_modality_is_refused(channel: str, modality: str, message: str) -> None:
-    with pytest.raises(DataError) as caught:
-        check_modality(channel, modality, Path("series"))
-    assert str(caught.value) == message

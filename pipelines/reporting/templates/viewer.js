@@ -1,13 +1,13 @@
 // Three planes on one canvas. Voxels count in the order of the screen: to the patient's left, back and feet.
 // In scope: `data`, the numbers and images of one patient, and `brainsprite`, which cuts planes from a sprite.
 const PLANES = [
-  { name: "sagittal", across: 1, down: 2, through: 0, letters: "APSI" },
-  { name: "coronal", across: 0, down: 2, through: 1, letters: "RLSI" },
-  { name: "axial", across: 0, down: 1, through: 2, letters: "RLAP" },
+  { name: "sagittal", across: 1, down: 2, letters: "APSI" },
+  { name: "coronal", across: 0, down: 2, letters: "RLSI" },
+  { name: "axial", across: 0, down: 1, letters: "RLAP" },
 ];
-const SIDES = ["RL", "AP", "SI"]; // of positive and negative world coordinates
 const TEXT = "#c3ccd5";
-const CROSSHAIR = "#6cb2f7";
+const CROSSHAIR = "#5690ca";
+const BLACK = 0xff000000; // opaque, alpha in front
 
 const viewer = document.getElementById("viewer");
 const stage = viewer.querySelector(".viewer-stage");
@@ -19,7 +19,7 @@ const sliders = [...viewer.querySelectorAll("[data-axis]")];
 const [X, Y, Z] = data.size;
 const images = {};
 let voxel = data.start;
-let brain, differences, marks, overlay; // undefined until the images are decoded
+let brain, differences, marks, backgrounds, overlay; // undefined until the images are decoded
 
 window.fpganViewer = {
   goTo(right, anterior, superior) {
@@ -39,6 +39,7 @@ async function start() {
   await Promise.all(Object.values(images).map((image) => image.decode()));
   differences = levels(images.difference);
   marks = levels(images.marks);
+  backgrounds = { input: cut(images.input), healthy: cut(images.healthy) };
   overlay = colored(differences);
   sprite.width = overlay.width;
   sprite.height = overlay.height;
@@ -57,7 +58,9 @@ async function start() {
 }
 
 function listen() {
-  stage.style.aspectRatio = `${Y + 2 * X} / ${Math.max(Y, Z)}`;
+  const aspect = (Y + 2 * X) / Math.max(Y, Z);
+  stage.style.aspectRatio = aspect;
+  stage.style.maxWidth = `${36 * aspect}rem`; // no higher than a screen
   sliders.forEach((slider, axis) => {
     slider.max = data.size[axis] - 1;
     slider.addEventListener("input", () => {
@@ -79,16 +82,15 @@ function listen() {
 
 function moveTo(place) {
   voxel = place.map((v, axis) => Math.min(Math.max(Math.round(v), 0), data.size[axis] - 1));
-  const world = apply(data.toWorld, voxel);
-  const position = world.map((mm, axis) => `${SIDES[axis][0]} ${signed(mm, 1)}`).join(", ");
-  document.getElementById("viewer-position").textContent = `${position} mm`;
-  if (brain) document.getElementById("viewer-difference").textContent = signed(differenceAt(voxel), 2);
+  const position = window.fpganViewer.positionMm();
   sliders.forEach((slider, axis) => {
-    const text = `${SIDES[axis][world[axis] < 0 ? 1 : 0]} ${Math.abs(world[axis]).toFixed(1)} mm`;
+    // A world coordinate below zero is not always a side of the patient, so signs are no letters.
+    const text = `${"RAS"[axis]} ${position[axis].toFixed(1).replace("-", "−")} mm`;
     slider.value = reversed(axis, voxel[axis]);
     slider.setAttribute("aria-valuetext", text);
     document.getElementById(`viewer-axis-${axis}`).textContent = text;
   });
+  if (brain) document.getElementById("viewer-difference").textContent = signed(differenceAt(voxel));
   draw();
 }
 
@@ -115,7 +117,7 @@ function compose() {
   if (!brain) return;
   const context = sprite.getContext("2d");
   context.globalAlpha = 1;
-  context.drawImage(images[viewer.querySelector("[type=radio]:checked").value], 0, 0);
+  context.drawImage(backgrounds[viewer.querySelector("[type=radio]:checked").value], 0, 0);
   context.globalAlpha = opacity.value / 100;
   context.drawImage(overlay, 0, 0);
   viewer.querySelector(".viewer-scale i").style.opacity = context.globalAlpha;
@@ -160,7 +162,9 @@ function drawOutlines(frame, bit, color) {
   context.translate(frame.left, frame.top);
   context.beginPath();
   for (const loop of traced(inside, data.size[frame.across], data.size[frame.down])) {
-    for (const [column, row] of loop) context.lineTo(column * frame.pixelWidth, row * frame.pixelHeight);
+    loop.forEach(([column, row], index) => {
+      context[index ? "lineTo" : "moveTo"](column * frame.pixelWidth, row * frame.pixelHeight);
+    });
     context.closePath();
   }
   context.lineWidth = line;
@@ -172,32 +176,30 @@ function drawOutlines(frame, bit, color) {
 
 // Closed outlines of the pixels inside, each a list of the middles of pixel edges, walked with the inside at the right.
 function traced(inside, columns, rows) {
-  const edges = new Map(); // from the corner where an edge starts to the corners where such edges end
-  const add = (...edge) => {
-    const [start, end] = [edge.slice(0, 2), edge.slice(2)];
-    if (!edges.has(String(start))) edges.set(String(start), []);
-    edges.get(String(start)).push(end);
-  };
+  const ends = new Map(); // of edges, by the corner where they start; corners are numbered row by row
+  const corner = (column, row) => row * (columns + 1) + column;
+  const add = (start, end) => ends.set(start, [...(ends.get(start) ?? []), end]);
   const isIn = (c, r) => c >= 0 && r >= 0 && c < columns && r < rows && inside(c, r);
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) {
       if (!inside(c, r)) continue;
-      if (!isIn(c, r - 1)) add(c, r, c + 1, r);
-      if (!isIn(c + 1, r)) add(c + 1, r, c + 1, r + 1);
-      if (!isIn(c, r + 1)) add(c + 1, r + 1, c, r + 1);
-      if (!isIn(c - 1, r)) add(c, r + 1, c, r);
+      if (!isIn(c, r - 1)) add(corner(c, r), corner(c + 1, r));
+      if (!isIn(c + 1, r)) add(corner(c + 1, r), corner(c + 1, r + 1));
+      if (!isIn(c, r + 1)) add(corner(c + 1, r + 1), corner(c, r + 1));
+      if (!isIn(c - 1, r)) add(corner(c, r + 1), corner(c, r));
     }
   }
   const loops = [];
-  for (const [first, ends] of edges) {
-    while (ends.length) {
+  for (const first of ends.keys()) {
+    while (ends.get(first).length) {
       const loop = [];
-      let corner = first.split(",").map(Number);
-      while (edges.get(String(corner)).length) {
-        const end = edges.get(String(corner)).pop();
-        loop.push([(corner[0] + end[0]) / 2, (corner[1] + end[1]) / 2]);
-        corner = end;
-      }
+      let start = first;
+      do {
+        const end = ends.get(start).pop();
+        const [startRow, endRow] = [start, end].map((number) => Math.floor(number / (columns + 1)));
+        loop.push([((start + end) - (startRow + endRow) * (columns + 1)) / 2, (startRow + endRow) / 2]);
+        start = end;
+      } while (start !== first);
       loops.push(loop);
     }
   }
@@ -206,19 +208,17 @@ function traced(inside, columns, rows) {
 
 function drawCrosshair({ left, top, width, height, pixelWidth, pixelHeight, across, down }) {
   const context = brain.context;
-  const ratio = window.devicePixelRatio;
-  const x = left + (voxel[across] + 0.5) * pixelWidth;
-  const y = top + (voxel[down] + 0.5) * pixelHeight;
-  const gap = 7 * ratio; // what is pointed at stays free
+  const line = Math.max(1, Math.round(window.devicePixelRatio));
+  const gap = 7 * line; // what is pointed at stays free
+  const x = Math.floor(left + (voxel[across] + 0.5) * pixelWidth - line / 2);
+  const y = Math.floor(top + (voxel[down] + 0.5) * pixelHeight - line / 2);
   context.fillStyle = CROSSHAIR;
-  context.globalAlpha = 0.8;
-  for (const [from, to] of [[left, x - gap], [x + gap, left + width]]) {
-    if (to > from) context.fillRect(from, y - ratio / 2, to - from, ratio);
+  for (const [from, to] of [[left, x - gap], [x + line + gap, left + width]]) {
+    if (to > from) context.fillRect(from, y, to - from, line);
   }
-  for (const [from, to] of [[top, y - gap], [y + gap, top + height]]) {
-    if (to > from) context.fillRect(x - ratio / 2, from, ratio, to - from);
+  for (const [from, to] of [[top, y - gap], [y + line + gap, top + height]]) {
+    if (to > from) context.fillRect(x, from, line, to - from);
   }
-  context.globalAlpha = 1;
 }
 
 function drawLetters({ name, letters, left, top, width, height, pixelWidth }) {
@@ -227,10 +227,14 @@ function drawLetters({ name, letters, left, top, width, height, pixelWidth }) {
   const write = (text, x, y, align, baseline) => {
     context.textAlign = align;
     context.textBaseline = baseline;
+    context.strokeText(text, x, y);
     context.fillText(text, x, y);
   };
   const edge = 4 * ratio;
   context.fillStyle = TEXT;
+  context.strokeStyle = "#000000"; // letters stay readable over bright voxels
+  context.lineWidth = 3 * ratio;
+  context.lineJoin = "round";
   context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
   write(letters[0], left + edge, top + height / 2, "left", "middle");
   write(letters[1], left + width - edge, top + height / 2, "right", "middle");
@@ -252,27 +256,39 @@ function barMm(longest) {
 }
 
 function colored(values) {
-  const layer = document.createElement("canvas");
-  layer.width = images.difference.width;
-  layer.height = images.difference.height;
-  const context = layer.getContext("2d");
-  const pixels = context.createImageData(layer.width, layer.height);
+  const context = copied(images.difference);
+  const picture = context.createImageData(context.canvas.width, context.canvas.height);
   const colors = new Uint32Array(new Uint8Array(data.colors).buffer);
-  const target = new Uint32Array(pixels.data.buffer);
+  const target = new Uint32Array(picture.data.buffer);
   for (let index = 0; index < values.length; index++) target[index] = colors[values[index]];
-  context.putImageData(pixels, 0, 0);
-  return layer;
+  context.putImageData(picture, 0, 0);
+  return context.canvas;
 }
 
-// The gray values of an image.
+// An image without the traces that compression leaves around the patient.
+function cut(image) {
+  const context = copied(image);
+  const picture = context.getImageData(0, 0, image.width, image.height);
+  const target = new Uint32Array(picture.data.buffer);
+  for (let index = 0; index < marks.length; index++) if (!(marks[index] & data.around)) target[index] = BLACK;
+  context.putImageData(picture, 0, 0);
+  return context.canvas;
+}
+
 function levels(image) {
+  const { data: bytes } = copied(image).getImageData(0, 0, image.width, image.height);
+  const values = new Uint8Array(bytes.length / 4);
+  for (let index = 0; index < values.length; index++) values[index] = bytes[4 * index];
+  return values;
+}
+
+function copied(image) {
   const layer = document.createElement("canvas");
   layer.width = image.width;
   layer.height = image.height;
   const context = layer.getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
-  const pixels = context.getImageData(0, 0, layer.width, layer.height).data;
-  return Uint8Array.from({ length: pixels.length / 4 }, (_, index) => pixels[4 * index]);
+  return context;
 }
 
 // Where a voxel lies in the sprite, row by row.
@@ -294,7 +310,7 @@ function apply(matrix, [x, y, z]) {
   return matrix.map((row) => row[0] * x + row[1] * y + row[2] * z + row[3]);
 }
 
-function signed(value, digits) {
-  const text = Math.abs(value).toFixed(digits);
-  return Number(text) === 0 ? text : (value < 0 ? "−" : "+") + text;
+function signed(value) {
+  const digits = Math.abs(value).toFixed(2);
+  return Number(digits) === 0 ? digits : (value < 0 ? "−" : "+") + digits;
 }
