@@ -38,7 +38,7 @@ MASKS = [name for name in SPOILERS if name.startswith("a mask")]
 OF_MASKS = {
     "a mask of another shape": "shape (39, 48, 12)",
     "a mask 0.002 mm off": "0.002 mm away",
-    "a mask of halves": "a mask must hold whole labels from 0 to 255",
+    "a mask of halves": "must hold whole labels from 0 to 255",
 }
 INDEX = {".fpgan", "index.html", "patients.csv", "failures.csv"}
 
