@@ -15,13 +15,16 @@ class DataError(ValueError):
         """The message without the path."""
 
 
-def quote_header(text: str) -> str:
-    """Words of a file's header, for a message: they may name a patient, so `without_header_text` can take them out."""
+def quote_private(text: str) -> str:
+    """Words of a header, or the name of one file of a series, in a message.
+
+    They may name a patient; `without_private_text` takes them out.
+    """
     return f"“{text.translate(_PLAIN_QUOTES)}”"
 
 
-def without_header_text(message: str) -> str:
-    """A message without what `quote_header` quoted, for files that others may read."""
+def without_private_text(message: str) -> str:
+    """A message without what `quote_private` quoted, for files that others may read."""
     return re.sub("“[^”]*”", "“…”", message)
 
 

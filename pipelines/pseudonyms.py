@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import hmac
 import os
-import secrets
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -16,25 +15,26 @@ from typing import Literal
 import typer
 
 from data_prep.archive import archive_of
-from data_prep.atomic import atomic_path
 from data_prep.case import Case, Failure
 from data_prep.cohort import UNDECODABLE
-from data_prep.layouts.finding import Finding
+from data_prep.errors import without_private_text
 from data_prep.layouts.walk import stem
-from pipelines.errors import UsageError
+from pipelines.pseudonym_files import read_salt
 
 Naming = Literal["auto", "folder", "hash"]
-SALT_VARIABLE = "FPGAN_SALT"
+_QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+"""What `repr` makes of a text; an apostrophe within a word quotes nothing."""
 HASH_DIGITS = 12
 """48 bits: among ten thousand patients, two share a pseudonym with a probability of one in five million."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedCase:
-    """A case under the name that outputs call it by."""
+    """A case under the name that outputs call it by. `is_hidden`: neither its path nor its name may stand there."""
 
     name: str
     case: Case
+    is_hidden: bool = False
 
 
 @dataclass(kw_only=True)
@@ -54,71 +54,41 @@ class Pseudonyms:
         """Of the environment, or of this user; asked for, and made, when the first name is hashed."""
         return read_salt(Path(typer.get_app_dir("fpgan")) / "salt")
 
-    def name_all(self, finding: Finding, root: Path) -> tuple[list[NamedCase], list[Failure]]:
-        """The cases and failures found at or below `root`, under the names that outputs may show.
+    def name_all(self, cases: Iterable[Case], root: Path, layout: str) -> list[NamedCase]:
+        """Cases found at or below `root` in a layout, under the names that outputs may show."""
+        named = []
+        for case in cases:
+            place = os.fspath(next(iter(case.images.values())).name)
+            if self.hides(layout):
+                name = self._hash(case.patient)
+            else:
+                name = _folder_of(case, root) if layout == "dicom" else case.patient
+            self.key.append((name, case.patient, place))
+            named.append(NamedCase(name=name, case=case, is_hidden=self.hides(layout)))
+        return named
 
-        Failures of hashed patients lose their path, and every reason what it quotes of headers.
-        """
-        in_headers = finding.layout == "dicom"
-        hashed = self.naming == "hash" or (self.naming == "auto" and in_headers)
-        cases = []
-        for case in finding.cases:
-            own = _folder_of(case, root) if in_headers and not hashed else case.patient
-            name = self._hash(case.patient) if hashed else own
-            self.key.append((name, case.patient, os.fspath(next(iter(case.images.values())).name)))
-            cases.append(NamedCase(name=name, case=case))
-        failures = []
-        for failure in finding.failures:
-            name = self._hash(failure.patient) if hashed else failure.patient
-            self.key.append((name, failure.patient, ""))
-            failures.append(Failure(patient=name, reason=failure.problem if hashed else failure.reason))
-        return cases, failures
+    def without_names(self, failure: Failure, root: Path, layout: str) -> Failure:
+        """A failure found at or below `root` as outputs may show it."""
+        if not self.hides(layout):
+            return replace(failure, reason=without_private_text(failure.reason))
+        name = self._hash(failure.patient)
+        self.key.append((name, failure.patient, ""))
+        # A message may name further files.
+        problem = re.sub(f"{re.escape(os.fspath(root))}[^:;,]*", "…", failure.problem)
+        return Failure(patient=name, reason=without_names(problem))
 
-    @property
-    def hides(self) -> bool:
-        """Whether a name given so far is not the patient's own."""
-        return any(name != patient for name, patient, _ in self.key)
+    def hides(self, layout: str) -> bool:
+        """Whether patients of a layout are hashed."""
+        return self.naming == "hash" or (self.naming == "auto" and layout == "dicom")
 
     def _hash(self, patient: str) -> str:
         digest = hmac.new(self.salt, patient.encode(errors=UNDECODABLE), hashlib.sha256)
         return digest.hexdigest()[:HASH_DIGITS]
 
 
-def write_key(path: Path, key: Iterable[tuple[str, str, str]]) -> None:
-    """Write who is who: a CSV file of pseudonym, patient and place, readable by its owner alone."""
-    with atomic_path(path) as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", newline="", encoding="utf-8", errors=UNDECODABLE) as file:  # noqa: PTH123  (no path)
-            writer = csv.writer(file)
-            writer.writerow(["pseudonym", "patient", "place"])
-            writer.writerows(key)
-
-
-def read_salt(file: Path) -> bytes:
-    """The salt of the environment variable `FPGAN_SALT`, or of a file of this user that is made when there is none.
-
-    Raises:
-        UsageError: when the file can neither be read nor made.
-    """
-    given = os.environ.get(SALT_VARIABLE)
-    if given:
-        return given.encode(errors=UNDECODABLE)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            salt = file.read_text(encoding="ascii").strip()
-        else:
-            salt = secrets.token_hex(32)
-            with open(descriptor, "w", encoding="ascii") as written:  # noqa: PTH123  (no path)
-                written.write(f"{salt}\n")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "is damaged"
-        raise UsageError(f"{file}: the salt of pseudonyms {reason}; set {SALT_VARIABLE} instead") from error
-    if not salt:
-        raise UsageError(f"{file}: holds no salt; remove it, or set {SALT_VARIABLE} instead")
-    return salt.encode()
+def without_names(problem: str) -> str:
+    """A message without what it quotes, be it of headers or of file names."""
+    return _QUOTED.sub("…", without_private_text(problem))
 
 
 def _folder_of(case: Case, root: Path) -> str:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from data_prep.case import Failure
-from data_prep.errors import DataError, without_header_text
-from data_prep.layouts import find_cases
+from data_prep.errors import DataError, without_private_text
+from data_prep.layouts import find_cases, recognize
 from data_prep.layouts.channels import Channel
+from data_prep.layouts.walk import exists
 from pipelines.errors import UsageError
 from pipelines.output import Existing, claim_output
 from pipelines.parallel import check_scheduler, for_each
-from pipelines.pseudonyms import NamedCase, Pseudonyms, write_key
+from pipelines.pseudonym_files import read_key, write_key
+from pipelines.pseudonyms import NamedCase, Pseudonyms, without_names
 from pipelines.reporter import ReportTask, digest_of, loaded, report_one
 from pipelines.reporting.bids import write_dataset
 from pipelines.reporting.index_page import PatientRow, write_index
 from pipelines.reporting.pdf import check_pdf
+from pipelines.reporting.record import PatientReport
 from pipelines.reporting.report_files import ReportFiles
 from pipelines.reporting.settings import ReportSettings
 from pipelines.screen import Screen
@@ -102,15 +109,17 @@ def report(
     claim_output(output, existing, command="report", inputs=request.inputs, can_resume=True)
     if request.key_file:
         write_key(request.key_file, pseudonyms.key)
-    elif pseudonyms.hides:
+    elif any(named.is_hidden for named in cases.values()):
         screen.say("  patients are called by salted hashes of their PatientID; --key-file FILE.csv keeps who is who")
     if request.settings.bids:
         write_dataset(output)
+    earlier = _earlier_rows(output, cases)
     rows: list[PatientRow] = []
     try:
         with screen.progress("Reporting", len(cases)) as show:
             index_written = 0.0
-            for named, outcome in for_each(partial(report_one, task=task), cases, workers=workers, scheduler=scheduler):
+            outcomes = for_each(partial(report_one, task=task), cases.values(), workers=workers, scheduler=scheduler)
+            for done, (named, outcome) in enumerate(outcomes, start=1):
                 if isinstance(outcome, PatientRow):
                     rows.append(outcome)
                 elif isinstance(outcome, DataError):
@@ -118,11 +127,11 @@ def report(
                 else:
                     raise outcome
                 if time.monotonic() - index_written > _INDEX_EVERY_SECONDS:
-                    write_index(output, rows, failures)
+                    write_index(output, [*earlier, *rows], failures)
                     index_written = time.monotonic()
-                show(len(rows) + len(failures), named.name)
+                show(done, named.name)
     finally:
-        write_index(output, rows, failures)
+        write_index(output, [*earlier, *rows], failures)
     return ReportResult(rows=rows, failures=failures)
 
 
@@ -134,42 +143,58 @@ def _channels(request: ReportRequest, of_model: tuple[str, ...]) -> tuple[Channe
 
 def _find_patients(
     request: ReportRequest, channels: tuple[Channel, ...], pseudonyms: Pseudonyms, screen: Screen
-) -> tuple[list[NamedCase], list[Failure]]:
-    """All patients under the names that outputs call them by; those that cannot be used are told on the screen."""
+) -> tuple[dict[str, NamedCase], list[Failure]]:
+    """All patients by their folders below the output, and the inputs that cannot be used, which the screen tells."""
     cases: dict[str, NamedCase] = {}
     failures: list[Failure] = []
     reasons: list[str] = []
+
+    def leave_out(failure: Failure, root: Path, layout: str) -> None:
+        reasons.append(failure.reason)
+        failures.append(pseudonyms.without_names(failure, root, layout))
+
     for root in map(Path.absolute, request.inputs):  # workers may run in other folders
         try:
             finding = find_cases(
                 root, layout=request.layout, channels=channels, frames_per_second=request.frames_per_second
             )
         except DataError as error:
-            reasons.append(str(error))
-            failures.append(Failure(patient=root.name, reason=without_header_text(str(error))))
+            layout = recognize(root) if request.layout == "auto" and exists(root) else request.layout
+            leave_out(Failure.of(root.name, error), root, layout or "")
             continue
-        reasons += [failure.reason for failure in finding.failures]
-        named, failed = pseudonyms.name_all(finding, root)
-        failures += failed
-        for new in named:
-            folder = ReportFiles.of(new.name, (), bids=request.settings.bids).folder
+        for failure in finding.failures:
+            leave_out(failure, root, finding.layout)
+        for named in pseudonyms.name_all(finding.cases, root, finding.layout):
+            folder = ReportFiles.of(named.name, (), bids=request.settings.bids).folder
             if folder in cases:
                 problem = "another patient has this name; rename one, or give --pseudonym hash"
-                failures.append(Failure(patient=new.name, reason=problem))
-                reasons.append(f"{new.name}: {problem}")
+                failures.append(Failure(patient=named.name, reason=problem))
+                reasons.append(f"{named.name}: {problem}")
             else:
-                cases[folder] = new
+                cases[folder] = named
     if not cases:
         raise DataError(reasons[0] if reasons else "no patient was given; give files or folders")
     for reason in reasons:
         screen.warn(f"left out: {reason}")
-    return list(cases.values()), failures
+    return cases, failures
 
 
 def _failure(named: NamedCase, error: DataError, screen: Screen) -> Failure:
     screen.warn(f"left out {named.name}: {error}")
-    is_hidden = named.name != named.case.patient
-    return Failure(patient=named.name, reason=without_header_text(error.problem if is_hidden else str(error)))
+    reason = without_names(error.problem) if named.is_hidden else without_private_text(str(error))
+    return Failure(patient=named.name, reason=reason)
+
+
+def _earlier_rows(output: Path, folders: Collection[str]) -> list[PatientRow]:
+    """Reports that an earlier run left in the output, but those of the given folders."""
+    rows = []
+    for path in sorted(output.rglob("*report.json")):
+        folder = path.parent.relative_to(output).as_posix()
+        if folder in folders or any(part.startswith(".") for part in path.parent.relative_to(output).parts):
+            continue
+        with suppress(OSError, ValidationError):  # of another version
+            rows.append(PatientRow.of(PatientReport.model_validate_json(path.read_bytes())))
+    return rows
 
 
 def _check_key_file(path: Path | None, output: Path) -> None:
@@ -179,3 +204,4 @@ def _check_key_file(path: Path | None, output: Path) -> None:
         raise UsageError(f"{path}: who is who must not lie among the reports; give another place to --key-file")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path}: its folder does not exist; make it, or give another place to --key-file")
+    read_key(path)  # refuses another file, before anything is begun

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from data_prep.case import Case
-from data_prep.errors import DataError, without_header_text
+from data_prep.errors import DataError, without_private_text
 from data_prep.patient import fingerprint, read_and_prepare, read_labels
 from data_prep.preparation import Preparation, PreparedSlices
 from data_prep.settings import CohortSettings
@@ -164,7 +164,7 @@ class Reporter:
         with clock("localize"):
             maps = maps_of(images, healthy)
             found = localize(volume, prepared, maps, preparation, threshold=self.operating_point.candidate)
-            mask, mask_problems = _lesion_mask(case, volume)
+            mask, mask_problems = _lesion_mask(named, volume)
             truth = None
             if mask is not None:
                 found, truth = compare_with_truth(volume, found, mask, preparation)
@@ -279,7 +279,7 @@ def _headers(case: Case) -> tuple[tuple[SeriesHeaders, ...], list[str]]:
     try:
         headers = tuple(read_headers(source.files) for source in case.images.values())
     except DataError as error:
-        return (), [f"No DICOM objects were written: the series {without_header_text(error.problem)}."]
+        return (), [f"No DICOM objects were written: the series {without_private_text(error.problem)}."]
     for channel, series in zip(case.images, headers, strict=True):
         check_modality(channel, series.modality, series.path)
     return headers, []
@@ -291,8 +291,9 @@ def _study_date(headers: SeriesHeaders) -> str | None:
     return study_date(headers)
 
 
-def _lesion_mask(case: Case, volume: Volume) -> tuple[np.ndarray | None, list[str]]:
+def _lesion_mask(named: NamedCase, volume: Volume) -> tuple[np.ndarray | None, list[str]]:
     """The patient's own lesions, (I, J, K) bool, where there are some; and why a mask could not be used."""
+    case = named.case
     try:
         if case.mask_problem is not None:
             raise DataError(case.mask_problem)
@@ -300,7 +301,8 @@ def _lesion_mask(case: Case, volume: Volume) -> tuple[np.ndarray | None, list[st
             return None, []
         return read_labels(case.mask, volume, "lesion mask").channels[0] > 0, []
     except DataError as error:
-        return None, [f"Candidates were not compared with a lesion mask: {error.problem}."]
+        reason = "it cannot be used" if named.is_hidden else error.problem  # which may name folders
+        return None, [f"Candidates were not compared with a lesion mask: {reason}."]
 
 
 def _source_record(case: Case, volume: Volume, mark: str) -> SourceRecord:

@@ -51,7 +51,7 @@ def find_cases(
         raise DataError("does not exist; check the path", path=root)
     unreadable = _unreadable_folders(root) if is_folder(root) else []
     if layout == "auto":
-        layout = next((name for name in _LAYOUTS if _module(name).recognize(root)), "")
+        layout = recognize(root) or ""
         if not layout and unreadable:
             raise DataError(unreadable[0].reason)
         if not layout:
@@ -62,6 +62,11 @@ def find_cases(
     more = {"frames_per_second": frames_per_second} if layout == "video" else {}
     finding = find(root, channels, **more)
     return replace(finding, failures=[*finding.failures, *unreadable])
+
+
+def recognize(root: Path) -> str | None:
+    """The first layout that recognizes an existing path; None where none does."""
+    return next((name for name in _LAYOUTS if _module(name).recognize(root)), None)
 
 
 def _unreadable_folders(root: Path) -> list[Failure]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from data_prep.errors import DataError, quote_header
+from data_prep.errors import DataError, quote_private
 from data_prep.layouts.volume_files import listed
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def choose(channel: Channel, candidates: Sequence[tuple[str, T]], *, kind: str =
 
 def quoting(kind: str) -> Callable[[str], str]:
     """How a message quotes labels: those of scans are words of headers."""
-    return quote_header if kind == "scan" else repr
+    return quote_private if kind == "scan" else repr
 
 
 def _fits(channel: Channel, label: str) -> bool:

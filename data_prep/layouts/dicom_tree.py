@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_prep.archive import read_bytes
 from data_prep.case import Case, Source
-from data_prep.errors import DataError, quote_header
+from data_prep.errors import DataError, quote_private
 from data_prep.layouts.channels import Channel
 from data_prep.layouts.collecting import Collection, choose_each
 from data_prep.layouts.dicom_files import HEAD, files_and_members, has_mark, is_archive
@@ -67,7 +67,7 @@ def find_dicom_cases(root: Path, channels: tuple[Channel, ...] = ()) -> Finding:
 def _only_channel(patients: list[Patient]) -> tuple[Channel, ...]:
     for patient in patients:
         if len(patient.usable) > 1:
-            labels = listed((series.label for series in patient.usable), quote=quote_header)
+            labels = listed((series.label for series in patient.usable), quote=quote_private)
             problem = f"has several series: {labels}; say which, as in --channels name=*word*"
             raise DataError(problem, path=patient.place)
     modalities = sorted({series.modality.lower() for patient in patients for series in patient.usable})
@@ -94,7 +94,7 @@ def _case(patient: Patient, channels: tuple[Channel, ...]) -> Case:
 def _unusable(patients: list[Patient]) -> str:
     """Series that are none, each with its reason, at most four of them."""
     series = [series for patient in patients for series in patient.series.values()]
-    reasons = [f"{quote_header(one.label)}, which {one.problem}" for one in series]
+    reasons = [f"{quote_private(one.label)}, which {one.problem}" for one in series]
     return ", ".join(reasons[:4]) + (f" and {len(reasons) - 4} more" if len(reasons) > 4 else "")
 
 

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from data_prep.archive import archive_of, read_bytes
-from data_prep.errors import DataError, quote_header
+from data_prep.errors import DataError, quote_private
 from data_prep.grid import MAX_VOXELS
 from data_prep.readers.dicom_codec import CodecProcess
 from data_prep.readers.dicom_file import dicom_errors, parse
@@ -90,10 +90,11 @@ def _check_kind(dataset: Dataset, path: Path, first: Dataset, first_path: Path, 
     for keyword in SAME_IN_A_SERIES:
         mine, theirs = dataset.get(keyword), first.get(keyword)
         if mine != theirs:
-            values = [quote_header(str(value)) for value in (theirs, mine)]
+            one, value, other, other_value = (
+                quote_private(str(text)) for text in (first_path.name, theirs, path.name, mine)
+            )
             raise DataError(
-                f"has files of different {keyword}: {first_path.name} has {values[0]}, {path.name} {values[1]}; "
-                "give one series",
+                f"has files of different {keyword}: {one} has {value}, {other} {other_value}; give one series",
                 path=series,
             )
 

@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from data_prep.archive import MAX_PROMISED_BYTES, MAX_PROMISED_RATIO, archive_of, read_bytes
-from data_prep.errors import DataError, quote_header
+from data_prep.errors import DataError, quote_private
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 EXPLICIT = b"1.2.840.10008.1.2.1"
@@ -100,7 +100,7 @@ def _quiet(path: Path) -> Iterator[None]:
     except Exception as error:  # pydicom and numpy raise many kinds on foreign bytes
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise DataError(
-            f"cannot be read as DICOM ({quote_header(reason)}); it may be damaged, copy it again", path=path
+            f"cannot be read as DICOM ({quote_private(reason)}); it may be damaged, copy it again", path=path
         ) from error
     finally:
         logger.setLevel(level)

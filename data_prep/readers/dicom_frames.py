@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_private
 
 FARTHEST_MM = 1e6
 
@@ -40,7 +40,8 @@ class Frame:
     intercept: float
 
     def __str__(self) -> str:
-        return self.file.name if self.number is None else f"frame {self.number} of {self.file.name}"
+        name = quote_private(self.file.name)
+        return name if self.number is None else f"frame {self.number} of {name}"
 
 
 def frames_of(dataset: Dataset, path: Path) -> Iterator[Frame]:

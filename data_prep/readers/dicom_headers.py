@@ -12,7 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from data_prep.archive import archive_of, read_bytes
-from data_prep.errors import DataError, quote_header
+from data_prep.errors import DataError, quote_private
 from data_prep.readers.dicom import series_path
 from data_prep.readers.dicom_file import DEFLATED, LARGEST_META_GROUP, dicom_errors, parse
 from data_prep.readers.dicom_frames import Frame, frames_of
@@ -21,7 +21,7 @@ from data_prep.readers.dicom_kind import why_no_slice
 
 HEADER_TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
-    *("StudyDate", "StudyTime", "Modality", "ImageType", "LossyImageCompression"),
+    *("StudyDate", "Modality", "ImageType", "LossyImageCompression"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -47,7 +47,7 @@ class SeriesHeaders:
         frames: its slices in the order of the volume's K axis; their `file` leads to the instance.
         study, series: StudyInstanceUID and SeriesInstanceUID.
         frame_of_reference: FrameOfReferenceUID; None where the headers have none.
-        study_date, study_time, modality: as the first header has them, unchecked; empty where it has none.
+        study_date, modality: as the first header has them, unchecked; empty where it has none.
         is_lossy: whether compression has changed the values of any slice.
     """
 
@@ -58,7 +58,6 @@ class SeriesHeaders:
     series: str
     frame_of_reference: str | None
     study_date: str
-    study_time: str
     modality: str
     is_lossy: bool
 
@@ -90,7 +89,7 @@ def read_headers(files: Sequence[Path]) -> SeriesHeaders:
             common.append(_common_uids(dataset, file))
             is_lossy |= _text(dataset, "LossyImageCompression") == "01"
             if file == files[0]:
-                date, time, modality = (_text(dataset, keyword) for keyword in ("StudyDate", "StudyTime", "Modality"))
+                date, modality = (_text(dataset, keyword) for keyword in ("StudyDate", "Modality"))
     _check_uids(instances, common, path)
     order, _ = stack(frames, path)
     frames = [frames[index] for index in order]
@@ -103,7 +102,6 @@ def read_headers(files: Sequence[Path]) -> SeriesHeaders:
         series=series,
         frame_of_reference=frame_of_reference,
         study_date=date,
-        study_time=time,
         modality=modality,
         is_lossy=is_lossy,
     )
@@ -137,7 +135,7 @@ def _uid(dataset: Dataset, keyword: str, path: Path) -> str:
     value = _text(dataset, keyword)
     # Leading zeros in a component are against the standard, too, but frequent, and readers take them.
     if not re.fullmatch(r"[0-9.]{1,64}", value):
-        problem = f"has {keyword} {quote_header(value[:64])}, which is no UID" if value else f"has no {keyword}"
+        problem = f"has {keyword} {quote_private(value[:64])}, which is no UID" if value else f"has no {keyword}"
         raise DataError(f"{problem}, so no DICOM object can refer to it; export it again", path=path)
     return value
 
@@ -150,7 +148,8 @@ def _check_uids(instances: dict[Path, Instance], common: list[tuple[str, str, st
     for path, instance in instances.items():
         other = seen.setdefault(instance.uid, path)
         if other is not path:
-            raise DataError(f"has one SOPInstanceUID in {other.name} and {path.name}; export it again", path=series)
+            names = f"{quote_private(other.name)} and {quote_private(path.name)}"
+            raise DataError(f"has one SOPInstanceUID in {names}; export it again", path=series)
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from data_prep.errors import quote_header
+from data_prep.errors import quote_private
 from data_prep.readers.dicom_frames import number_of_frames
 
 NO_IMAGES_THOUGH_THEY_HAVE_ROWS = (
@@ -31,7 +31,7 @@ def why_no_slice(dataset: Dataset) -> str | None:
         return "is a Siemens mosaic: all slices in one picture; convert it with dcm2niix and use the NIfTI file"
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     if photometric not in GRAY or (dataset.get("SamplesPerPixel") or 1) != 1:
-        kind = quote_header(photometric) if photometric else "PhotometricInterpretation is missing"
+        kind = quote_private(photometric) if photometric else "PhotometricInterpretation is missing"
         return f"is in color ({kind}); gray images are needed"
     return None
 

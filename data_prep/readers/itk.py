@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_private
 from data_prep.grid import MAX_VOXELS
 from data_prep.readers.foreign import HEAD_BYTES, bounded_by_memory, opened, refuse_foreign
 from data_prep.readers.itk_header import ItkHeader, beside
@@ -69,7 +69,9 @@ def _parse(path: Path, head: bytes) -> tuple[ItkHeader, int]:
         return parse(head.decode("latin-1"))
     except ValueError as error:
         problem = str(error)[:200]  # which quotes the file
-        raise DataError(f"is no {kind} file that can be used ({problem}); save it again", path=path) from error
+        raise DataError(
+            f"is no {kind} file that can be used ({quote_private(problem)}); save it again", path=path
+        ) from error
 
 
 def _count(path: Path, header: ItkHeader, several_channels: bool) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_private
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,11 @@ def beside(path: Path, name: str) -> Path:
         raise DataError("names no data file; save it again", path=path)
     windows = PureWindowsPath(name)  # knows both kinds of separators
     if windows.drive or windows.root or ".." in windows.parts:
-        raise DataError(f"names a data file outside of its folder, {name!r}; put it beside the header", path=path)
+        raise DataError(
+            f"names a data file outside of its folder, {quote_private(name)}; put it beside the header", path=path
+        )
     if name.split()[:1] == ["LIST"] or "%" in name:
-        raise DataError(f"spreads its voxels over several files ({name!r}); save it as one file", path=path)
+        raise DataError(
+            f"spreads its voxels over several files ({quote_private(name)}); save it as one file", path=path
+        )
     return path.parent / name

@@ -1,6 +1,6 @@
 """What of a source series may go into the DICOM objects of a report: an allow list, with a pseudonym for the patient.
 
-Nothing is copied and then cleaned. `SeriesHeaders` holds UIDs, geometry, date, time and modality; what of these goes
+Nothing is copied and then cleaned. `SeriesHeaders` holds UIDs, geometry, date and modality; what of these goes
 out is written here, by name. UIDs are retained, or references to the source slices would lead nowhere.
 """
 
@@ -25,8 +25,6 @@ LONGEST_NAME = 63
 """Characters of a PatientID; a PatientName's component group has one more, and a caret."""
 MODALITIES = ("CT", "MR", "PT", "NM", "US", "MG", "XA", "RF", "CR", "DX", "OPT", "OCT", "IVUS", "IVOCT")
 """Terms of PS3.3 C.7.3.1.1.1 for images; an element that anything can stand in is not handed on as it is."""
-TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
-"""Hours, minutes, seconds (TM); nothing else that stands in such an element is handed on."""
 EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
@@ -97,12 +95,11 @@ def stand_in(headers: SeriesHeaders, k: int) -> Dataset:
 
 
 def put_patient(dataset: Dataset, headers: SeriesHeaders, pseudonym: str, *, keep_dates: bool) -> None:
-    """Write the pseudonym, and how it came that there is no name, into a finished object; with dates only if kept."""
+    """Write the pseudonym into a finished object, and how it came that there is no name; the study's date if kept."""
     options = [codes.DCM.BasicApplicationConfidentialityProfile, codes.DCM.RetainUidsOption]
     if keep_dates:
         options.append(codes.DCM.RetainLongitudinalTemporalInformationFullDatesOption)
         dataset.StudyDate = (study_date(headers) or "").replace("-", "")
-        dataset.StudyTime = headers.study_time if TIME.fullmatch(headers.study_time) else ""
     dataset.LongitudinalTemporalInformationModified = "UNMODIFIED" if keep_dates else "REMOVED"
     dataset.SpecificCharacterSet = UTF_8
     dataset.PatientID = patient_name(pseudonym)

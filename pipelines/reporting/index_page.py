@@ -13,7 +13,6 @@ from data_prep.atomic import atomic_path
 from data_prep.case import Failure
 from data_prep.cohort import UNDECODABLE
 from data_prep.cohort_writer import write_failures
-from data_prep.errors import one_line
 from pipelines.reporting.page import render
 from pipelines.reporting.record import PatientReport
 
@@ -21,7 +20,7 @@ INDEX_FILE = "index.html"
 PATIENTS_FILE = "patients.csv"
 FAILURES_FILE = "failures.csv"
 
-_FORMULA_STARTS = tuple("=+-@＝＋－＠")
+_FORMULA_STARTS = tuple("=+-@＝＋－＠\t\r\n")
 _MARK = "'"
 
 
@@ -120,14 +119,13 @@ def _cell(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    """`text` in one line that no spreadsheet runs as a formula.
+    """`text` so that no spreadsheet runs it as a formula.
 
-    Spreadsheets compute cells that start with one of `_FORMULA_STARTS`, quoted or not, and take names from folders of
-    strangers to call programs. A leading apostrophe makes them text. Names that start with an apostrophe get another
+    Spreadsheets compute cells that start with one of `_FORMULA_STARTS`, quoted or not; a name made up by a stranger
+    could call a program there. A leading apostrophe makes them text. Names that start with an apostrophe get another
     one, so whoever removes one leading apostrophe has the name again. Numbers, negative ones too, are no text.
     """
-    line = one_line(text)
-    return _MARK + line if line.startswith((*_FORMULA_STARTS, _MARK)) else line
+    return _MARK + text if text.startswith((*_FORMULA_STARTS, _MARK)) else text
 
 
 def _link(path: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from data_prep.errors import DataError, without_header_text
+from data_prep.errors import DataError, without_private_text
 from data_prep.readers.nifti import write_nifti
 from data_prep.volume import Volume
 from pipelines.localize import Localization
@@ -133,7 +133,7 @@ def _write_dicom(folder: Path, files: ReportFiles, result: PatientResult, *, kee
         path = folder / files.structured_report
         write_structured_report(path, headers, report, segmentation, keep_dates=keep_dates, others=others)
     except DataError as error:
-        return [f"DICOM objects could not be made of this series: {without_header_text(error.problem)}."]
+        return [f"DICOM objects could not be made of this series: {without_private_text(error.problem)}."]
     return []
 
 

@@ -59,54 +59,54 @@ OTHER_PLANE = [0, 1, 0, 0, 0, -1]
 SERIES_PROBLEMS: dict[str, tuple[Callable[[int, Dataset], None], str]] = {
     "a missing slice": (
         at(0, 4, 12, 16, 20),
-        r"a slice is missing along the normal: at 8\.00 mm between IM2 and IM3; copy",
+        r"a slice is missing along the normal: at 8\.00 mm between “IM2” and “IM3”; copy",
     ),
     "two missing slices in one place": (
         at(0, 4, 8, 20, 24),
-        r"2 slices are missing along the normal: at 12\.00, 16\.00 mm between IM3 and IM4; copy",
+        r"2 slices are missing along the normal: at 12\.00, 16\.00 mm between “IM3” and “IM4”; copy",
     ),
     "missing slices in two places": (
         at(0, 8, 12, 16, 24),
-        r"2 slices are missing along the normal: at 4\.00 mm between IM1 and IM2, at 20\.00 mm between IM4 and IM5",
+        r"2 slices are missing along the normal: at 4\.00 mm between “IM1” and “IM2”, at 20\.00 mm between “IM4” and “IM5”",
     ),
-    "a missing slice among rounded positions": (at(0, 4.1, 7.9, 16.1, 20), r"at 12\.00 mm between IM3 and IM4"),
+    "a missing slice among rounded positions": (at(0, 4.1, 7.9, 16.1, 20), r"at 12\.00 mm between “IM3” and “IM4”"),
     "uneven spacing": (
         at(0, 4, 8, 14, 18),
-        r"unevenly spaced: slices are 4\.00 to 6\.00 mm apart, as IM3 at 8\.00 mm and IM4 at 14\.00 mm",
+        r"unevenly spaced: slices are 4\.00 to 6\.00 mm apart, as “IM3” at 8\.00 mm and “IM4” at 14\.00 mm",
     ),
     "two slices at one position": (
         at(0, 4, 8, 8, 12),
-        r"two slices at one position, 8\.00 mm along the normal: IM3 and IM4; it may hold several echoes or time",
+        r"two slices at one position, 8\.00 mm along the normal: “IM3” and “IM4”; it may hold several echoes or time",
     ),
-    "all slices at one position": (at(7, 7, 7, 7, 7), r"two slices at one position, 7\.00 mm .*: IM1 and IM2"),
-    "every slice twice": (at(0, 4, 0, 4, 8), r"two slices at one position, 0\.00 mm along the normal: IM1 and IM3"),
+    "all slices at one position": (at(7, 7, 7, 7, 7), r"two slices at one position, 7\.00 mm .*: “IM1” and “IM2”"),
+    "every slice twice": (at(0, 4, 0, 4, 8), r"two slices at one position, 0\.00 mm along the normal: “IM1” and “IM3”"),
     "a tilted gantry": (
         at(0, 4, 8, 12, 16, sideways_mm=0.7),  # 4 mm up and 0.7 mm back from slice to slice: atan(0.7 / 4) = 9.9°
         r"slices shifted sideways: the gantry was tilted by 9\.9°",
     ),
     "one slice that is shifted sideways": (
         with_element("ImagePositionPatient", {2: [-25, 20, -32]}),
-        r"a slice shifted sideways by 5\.00 mm: IM3",
+        r"a slice shifted sideways by 5\.00 mm: “IM3”",
     ),
     "several orientations": (
         with_element("ImageOrientationPatient", {3: OTHER_PLANE}),
-        r"slices of several orientations, as in a localizer: IM1 and IM4 differ",
+        r"slices of several orientations, as in a localizer: “IM1” and “IM4” differ",
     ),
     "slices turned in their plane": (
         with_element("ImageOrientationPatient", {1: [0, 1, 0, -1, 0, 0]}),
-        r"slices of several orientations.*IM1 and IM2",
+        r"slices of several orientations.*“IM1” and “IM2”",
     ),
     "several pixel spacings": (
         with_element("PixelSpacing", {2: [1.5, 0.9]}),
-        r"different pixel spacing: IM1 has \[1\.5, 0\.8\] mm, IM3 \[1\.5, 0\.9\] mm",
+        r"different pixel spacing: “IM1” has \[1\.5, 0\.8\] mm, “IM3” \[1\.5, 0\.9\] mm",
     ),
     "several series": (
         with_element("SeriesInstanceUID", {4: "1.2.3"}),
-        r"different SeriesInstanceUID: IM1 has “1\.2\.826\S*”, IM5 “1\.2\.3”; give one series",
+        r"different SeriesInstanceUID: “IM1” has “1\.2\.826\S*”, “IM5” “1\.2\.3”; give one series",
     ),
     "several photometric interpretations": (
         with_element("PhotometricInterpretation", {1: "MONOCHROME1"}),
-        r"different PhotometricInterpretation: IM1 has “MONOCHROME2”, IM2 “MONOCHROME1”",
+        r"different PhotometricInterpretation: “IM1” has “MONOCHROME2”, “IM2” “MONOCHROME1”",
     ),
 }
 
@@ -122,7 +122,7 @@ def test_slices_of_different_size_are_refused_by_their_folder(tmp_path: Path) ->
     first = write_series(tmp_path, STORED[:2], names=("a", "b"))
     second = write_series(tmp_path, STORED[:1, :30], Grid(origin_mm=(-30, 20, -32)), names=("c",))
     message = message_of((*first, *second), names=tmp_path)
-    assert message == "has slices of different size: a has 36×40 pixels, c 36×30; separate them"
+    assert message == "has slices of different size: “a” has 36×40 pixels, “c” 36×30; separate them"
 
 
 def test_positions_are_told_along_the_normal_of_an_oblique_series(tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_positions_are_told_along_the_normal_of_an_oblique_series(tmp_path: Path
     normal = np.array(grid.step_mm) / 4
     height = normal @ grid.position(2)
     message = message_of(files[:2] + files[3:], names=tmp_path)
-    assert message.startswith(f"a slice is missing along the normal: at {height:.2f} mm between IM2 and IM4")
+    assert message.startswith(f"a slice is missing along the normal: at {height:.2f} mm between “IM2” and “IM4”")
 
 
 def test_one_slice_is_refused_by_its_file(tmp_path: Path) -> None:
     files = write_series(tmp_path, STORED[:1])
-    assert message_of(files, names=files[0]) == "has only one slice, IM1; a volume needs two or more"
+    assert message_of(files, names=files[0]) == "has only one slice, “IM1”; a volume needs two or more"
 
 
 def test_no_file_is_refused() -> None:
@@ -322,7 +322,7 @@ def test_frames_are_named_where_they_form_no_volume(tmp_path: Path) -> None:
         group.PlanePositionSequence[0].ImagePositionPatient = [0, 0, k // 2]
 
     path = write_enhanced(tmp_path / "echoes.dcm", STORED, change=same_place)
-    expected = "0.00 mm along the normal: frame 1 of echoes.dcm and frame 2 of echoes.dcm"
+    expected = "0.00 mm along the normal: frame 1 of “echoes.dcm” and frame 2 of “echoes.dcm”"
     assert expected in message_of((path,), names=path)
 
 
@@ -334,7 +334,7 @@ def test_frames_of_several_orientations_are_refused(tmp_path: Path) -> None:
             group.PlaneOrientationSequence = Items([orientation])
 
     path = write_enhanced(tmp_path / "localizer.dcm", STORED, change=turned)
-    assert "frame 1 of localizer.dcm and frame 5 of localizer.dcm differ" in message_of((path,), names=path)
+    assert "frame 1 of “localizer.dcm” and frame 5 of “localizer.dcm” differ" in message_of((path,), names=path)
 
 
 def test_too_few_frames_are_refused(tmp_path: Path) -> None:

@@ -77,16 +77,19 @@ def test_a_series_equals_its_reference(name: str, kind: str) -> None:
 REFUSED = {
     # the normal of the slices is (0, 0.242, 0.970), but they are stacked along z: acos(0.970) = 14.0°
     "geometry/failing/gantrytilting/001": r"the gantry was tilted by 14\.0°",
-    "geometry/failing/notavolume/001": r"two slices at one position, 61\.50 mm along the normal: 001\.dcm and 002\.dcm",
+    "geometry/failing/notavolume/001": (
+        r"two slices at one position, 61\.50 mm along the normal: “001\.dcm” and “002\.dcm”"
+    ),
     "geometry/failing/sliceincrement/001": (
-        r"a slice is missing along the normal: at 33\.11 mm between IM-0001-0009-0001\.dcm and IM-0001-0010-0001\.dcm"
+        r"a slice is missing along the normal: at 33\.11 mm between “IM-0001-0009-0001\.dcm” "
+        r"and “IM-0001-0010-0001\.dcm”"
     ),
     # tilted, too, but its reference was interpolated over the gap
     "geometry/failing/sliceincrement/002": (
-        r"a slice is missing along the normal: at -133\.00 mm between IM-0001-0003\.dcm and IM-0001-0005\.dcm"
+        r"a slice is missing along the normal: at -133\.00 mm between “IM-0001-0003\.dcm” and “IM-0001-0005\.dcm”"
     ),
     "geometry/failing/sliceorientation/001": r"slices of several orientations, as in a localizer: .* differ",
-    "geometry/ge/anatomical/001_single_slice": r"has only one slice, IM-0001-0112-0001\.dcm",
+    "geometry/ge/anatomical/001_single_slice": r"has only one slice, “IM-0001-0112-0001\.dcm”",
     "geometry/generic/rgb/001": r"is in color \(“RGB”\); gray images are needed",
     "files/SC_rgb.dcm": r"is in color \(“RGB”\)",
     "files/bad_sequence.dcm": r"has only one slice",

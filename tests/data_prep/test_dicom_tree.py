@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from data_prep.case import Case, Source
-from data_prep.errors import DataError, quote_header, without_header_text
+from data_prep.errors import DataError, quote_private, without_private_text
 from data_prep.labels import DomainNames
 from data_prep.layouts.channels import parse_channels
 from data_prep.layouts.dicom_tree import find_dicom_cases, recognize
@@ -347,6 +347,6 @@ def test_recognizing_imports_no_pydicom(tmp_path: Path) -> None:
 
 
 def test_words_of_headers_can_be_taken_out_of_a_message() -> None:
-    message = f"/data/b: has several series: {quote_header('DOE^JOHN “head”')}, {quote_header('T1')}; say which"
+    message = f"/data/b: has several series: {quote_private('DOE^JOHN “head”')}, {quote_private('T1')}; say which"
     assert message == '/data/b: has several series: “DOE^JOHN "head"”, “T1”; say which'
-    assert without_header_text(message) == "/data/b: has several series: “…”, “…”; say which"
+    assert without_private_text(message) == "/data/b: has several series: “…”, “…”; say which"

@@ -276,9 +276,9 @@ BAD_FILES: dict[str, Callable[[], bytes]] = {
     "several files": lambda: changed(META, {b"LOCAL": b"LIST"}) + b"a.raw\nb.raw\n",
     "spreads its voxels": lambda: changed(NRRD, {b"encoding": b"data file: a%03d.raw 1 9 1\nencoding"}),
     "outside of its folder": lambda: changed(META, {b"LOCAL": b"/etc/passwd"}),
-    r"outside of its folder, '\.\./secret'": lambda: changed(NRRD, {b"encoding": b"data file: ../secret\nencoding"}),
-    "'a/../../secret'": lambda: changed(META, {b"LOCAL": b"a/../../secret"}),
-    r"outside of its folder, 'C:": lambda: changed(META, {b"LOCAL": rb"C:\secret"}),
+    r"outside of its folder, “\.\./secret”": lambda: changed(NRRD, {b"encoding": b"data file: ../secret\nencoding"}),
+    "“a/../../secret”": lambda: changed(META, {b"LOCAL": b"a/../../secret"}),
+    r"outside of its folder, “C:": lambda: changed(META, {b"LOCAL": rb"C:\secret"}),
     r"missing\.raw: cannot be read": lambda: changed(META, {b"LOCAL": b"missing.raw"}),
     "names no data file": lambda: changed(META, {b"LOCAL": b""}),
     "NaN or infinite": lambda: (

@@ -82,27 +82,24 @@ def slow_lesions(
 
     `candidates` (bool) and `signed` (S, H, W) are the kept slices, which lie at `indices` of a volume of `shape`.
     """
-    stack = np.zeros(shape, bool)
-    values = np.zeros(shape)
+    values = np.zeros((max(indices) + 1, *signed.shape[1:]))
+    stack = np.zeros(values.shape, bool)
     for number, index in enumerate(indices):
+        values[index] = signed[number]
         components, count = ndimage.label(candidates[number], np.ones((3, 3)))
         for component in range(1, count + 1):
-            pixels = np.argwhere(components == component)
-            if max(abs(signed[number, row, column]) for row, column in pixels) < threshold:
-                continue
-            for row, column in pixels:
-                voxel = voxel_of(index, int(row), int(column), shape, plane)
-                stack[voxel] = True
-                values[voxel] = signed[number, row, column]
+            pixels = components == component
+            if max(abs(signed[number][pixels])) >= threshold:
+                stack[index][pixels] = True
     components, count = ndimage.label(stack, np.ones((3, 3, 3)))
     lesions = []
     for component in range(1, count + 1):
-        voxels = {tuple(voxel) for voxel in np.argwhere(components == component).tolist()}
-        own = [float(values[voxel]) for voxel in voxels]
+        pixels = np.argwhere(components == component)
+        own = [float(values[tuple(pixel)]) for pixel in pixels]
         total = sum(abs(value) for value in own)
         lesions.append(
             SlowLesion(
-                voxels=voxels,
+                voxels={voxel_of(*pixel, shape, plane) for pixel in pixels.tolist()},
                 total=total,
                 peak=max(abs(value) for value in own),
                 mean=total / len(own),

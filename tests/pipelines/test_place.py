@@ -100,14 +100,15 @@ def test_a_place_of_known_voxels_in_a_file_that_runs_left_back_and_up() -> None:
 
 @pytest.mark.parametrize("signs", SIGNS)
 @pytest.mark.parametrize(
-    ("right_mm", "side"), [(-9, "left"), (-6, "left"), (-5, "midline"), (0, "midline"), (5, "midline"), (6, "right")]
+    ("right_mm", "side"),
+    [(-9, "left"), (-5.25, "left"), (-5, "midline"), (0, "midline"), (5, "midline"), (5.25, "right"), (9, "right")],
 )
-def test_five_millimeters_from_the_middle_belong_to_no_side(signs: tuple[int, ...], right_mm: int, side: str) -> None:
-    affine = np.diag([*signs, 1.0])
+def test_five_millimeters_from_the_middle_belong_to_no_side(signs: tuple[int, ...], right_mm: float, side: str) -> None:
+    affine = np.diag([0.25 * signs[0], *signs[1:], 1.0])
     affine[:3, 3] = 7, -300, 12  # where the world's origin lies says nothing of the patient
-    inside, foreground = np.zeros((2, 30, 5, 4), bool)
-    foreground[3:22] = True
-    inside[12 + signs[0] * right_mm, 2, 1] = True
+    inside, foreground = np.zeros((2, 120, 5, 4), bool)
+    foreground[3:90] = True
+    inside[46 + round(signs[0] * right_mm / 0.25), 2, 1] = True
     assert describe(inside, foreground, affine)["hemisphere"] == side
 
 

@@ -36,13 +36,14 @@
     return (cell.dataset.value ?? cell.textContent).trim();
   }
 
-  // An element with data-filter="id of a table" holds a search field, radio buttons that each ask for a word of the
-  // rows' data-states (an empty one asks for nothing), and an output for the count. It is hidden without a script.
+  // An element with data-filter="id of a table" holds a search field for cells marked data-searched, radio buttons that
+  // each ask for a word of the rows' data-states (an empty one asks for nothing), and an output for the count. It is
+  // hidden without a script.
   function makeFilter(filter) {
     const rows = [...document.getElementById(filter.dataset.filter).tBodies[0].rows];
     const entries = rows.map((row) => ({
       row,
-      text: fold(row.textContent),
+      text: fold([...row.querySelectorAll("[data-searched]")].map((cell) => cell.textContent).join(" ")),
       states: row.dataset.states.split(" "),
     }));
     const search = filter.querySelector("input[type=search]");
