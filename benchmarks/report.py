@@ -67,9 +67,11 @@ def main() -> None:
         parts = "  ".join(f"{part} {seconds:.2f}" for part, seconds in result["seconds"].items())
         total = sum(result["seconds"].values())
         print(
-            f"{channels} channels: {parts}\n  all {total:.2f}, all but the network "
-            f"{total - result['seconds']['translate']:.2f}, the first {result['first']:.2f}; "
-            f"{result['lesions']} lesions, page {result['page_bytes'] / 1e6:.1f} MB, peak {result['peak_bytes'] / 1e9:.2f} GB"
+            f"{channels} channels: {parts}\n"
+            f"  all {total:.2f}, all but the network {total - result['seconds']['translate']:.2f}, "
+            f"the first {result['first']:.2f}\n"
+            f"  {result['lesions']} lesions, page {result['page_bytes'] / 1e6:.1f} MB, "
+            f"peak {result['peak_bytes'] / 1e9:.2f} GB"
         )
     measure_growth(options.small_patients)
 
