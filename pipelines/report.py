@@ -113,7 +113,8 @@ def report(
         screen.say("  patients are called by salted hashes of their PatientID; --key-file FILE.csv keeps who is who")
     if request.settings.bids:
         write_dataset(output)
-    earlier = _earlier_rows(output, cases)
+    failed = {ReportFiles.of(failure.patient, (), bids=request.settings.bids).folder for failure in failures}
+    earlier = _earlier_rows(output, failed.union(cases))
     rows: list[PatientRow] = []
     try:
         with screen.progress("Reporting", len(cases)) as show:
@@ -167,9 +168,9 @@ def _find_patients(
         for named in pseudonyms.name_all(finding.cases, root, finding.layout):
             folder = ReportFiles.of(named.name, (), bids=request.settings.bids).folder
             if folder in cases:
-                problem = "another patient has this name; rename one, or give --pseudonym hash"
-                failures.append(Failure(patient=named.name, reason=problem))
-                reasons.append(f"{named.name}: {problem}")
+                told, shareable = _shared(folder, cases[folder], named, finding.layout)
+                reasons.append(f"{named.name} {told}")
+                failures.append(Failure(patient=named.name, reason=shareable))
             else:
                 cases[folder] = named
     if not cases:
@@ -179,21 +180,32 @@ def _find_patients(
     return cases, failures
 
 
+def _shared(folder: str, first: NamedCase, second: NamedCase, layout: str) -> tuple[str, str]:
+    """Why only one of two patients can have a folder: for the screen, and for outputs."""
+    advice = "rename one"
+    if layout == "dicom":
+        advice = f"give --pseudonym {'folder' if second.is_hidden else 'hash'}"
+    place = next(iter(first.case.images.values())).name
+    told = f"would share the folder {folder} with {place}; {advice}"
+    return told, f"would share the folder {folder} with another patient; {advice}" if second.is_hidden else told
+
+
 def _failure(named: NamedCase, error: DataError, screen: Screen) -> Failure:
     screen.warn(f"left out {named.name}: {error}")
     reason = without_names(error.problem) if named.is_hidden else without_private_text(str(error))
     return Failure(patient=named.name, reason=reason)
 
 
-def _earlier_rows(output: Path, folders: Collection[str]) -> list[PatientRow]:
-    """Reports that an earlier run left in the output, but those of the given folders."""
+def _earlier_rows(output: Path, but: Collection[str]) -> list[PatientRow]:
+    """Reports that an earlier run left in the output; those in the given folders are told anew."""
     rows = []
     for path in sorted(output.rglob("*report.json")):
         folder = path.parent.relative_to(output).as_posix()
-        if folder in folders or any(part.startswith(".") for part in path.parent.relative_to(output).parts):
+        if folder in but or any(part.startswith(".") for part in folder.split("/")):
             continue
         with suppress(OSError, ValidationError):  # of another version
-            rows.append(PatientRow.of(PatientReport.model_validate_json(path.read_bytes())))
+            report = PatientReport.model_validate_json(path.read_bytes())
+            rows.append(PatientRow.of(report.model_copy(update={"folder": folder})))  # it may have been renamed
     return rows
 
 

@@ -216,23 +216,27 @@ def digest_of(run: Path) -> str:
 
 
 def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
-    """The thresholds that validation left in the model.
+    """The thresholds that validation left in the model; where no score parts patients, that of slices stands for both.
 
     Raises:
-        ModelError: when the model was trained without a validation of both domains.
+        ModelError: when the model was trained without a validation of both domains, or failed in it.
     """
     try:
         chosen = model.metadata["training"]
-        point = OperatingPoint(candidate=float(chosen["threshold"]), patient=float(chosen["patient_threshold"]))
-        if not (math.isfinite(point.candidate) and math.isfinite(point.patient)):
-            raise ValueError("a threshold is not finite")
+        candidate, patient = float(chosen["threshold"]), float(chosen["patient_threshold"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             "its model has no operating point, because there were no healthy and diseased slices to validate on; "
             "train with validation patients that have both",
             path=run,
         ) from error
-    return point
+    if not math.isfinite(candidate):
+        raise ModelError(
+            "its model has no operating point: in validation it told healthy from diseased slices no better than "
+            "guessing; train longer",
+            path=run,
+        )
+    return OperatingPoint(candidate=candidate, patient=patient if math.isfinite(patient) else candidate)
 
 
 def shown_volumes(

@@ -92,7 +92,7 @@ def write_patient(
         report = report.model_copy(update={"seconds": dict(clock.seconds)})
         _write_lesions(part / files.lesion_table, report.lesions)
         (part / files.record).write_text(to_json(report.model_dump(mode="json")), encoding="utf-8")
-        if (folder / files.record).is_file():  # an outdated report of this command, and nothing else
+        if folder.is_dir():  # an outdated or spoiled report: the output holds nothing but this command's
             shutil.rmtree(folder)
         part.replace(folder)
     finally:

@@ -16,6 +16,8 @@ BIDS_SUFFIXES = {"flair": "FLAIR", "t1": "T1w", "t1ce": "T1w", "t2": "T2w", "t2s
 HEALTHY, DIFFERENCE, LESIONS = "healthy", "fpganDifference", "lesions"
 """What BIDS names say in the entity `desc`."""
 
+_OF_ALL_PATIENTS = ("index.html", "patients.csv", "failures.csv")
+"""Names that no folder beside these files may have."""
 _HASH_DIGITS = 8
 _LONGEST_NAME = 200
 """Bytes. File systems take 255; a name needs some more while its file or folder is being written."""
@@ -81,7 +83,10 @@ class ReportFiles:
 def _plain(name: str, channels: tuple[str, ...]) -> ReportFiles:
     several = len(channels) > 1
     healthy = tuple(f"{_file_name(c)}_healthy.nii.gz" if several else "healthy.nii.gz" for c in channels)
-    return ReportFiles(folder=_file_name(name), channels=channels, healthy=healthy)
+    folder = _file_name(name)
+    if folder.lower() in _OF_ALL_PATIENTS:
+        folder = folder.replace(".", "%2E")
+    return ReportFiles(folder=folder, channels=channels, healthy=healthy)
 
 
 def _bids(name: str, channels: tuple[str, ...]) -> ReportFiles:

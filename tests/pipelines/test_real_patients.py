@@ -25,7 +25,8 @@ def test_prepare_train_evaluate_and_report(fpgan: Callable[..., Any], tmp_path: 
     cohort, run, evaluation = tmp_path / "cohort", tmp_path / "run", tmp_path / "evaluation"
     for arguments in (
         ["prepare", DATA, "--output", cohort, "--channels", "flair", "--size", 64],
-        ["train", cohort, "--output", run, *tiny_training],
+        # Long enough for an operating point.
+        ["train", cohort, "--output", run, *tiny_training, "--set=training.iterations=60"],
         ["evaluate", run, cohort, "--output", evaluation],
     ):
         result = fpgan(*arguments)

@@ -346,7 +346,7 @@ def test_two_patients_of_one_name_are_not_mixed_up(fpgan: Fpgan, tiny: Any, tmp_
     (failure,) = rows(tmp_path / "reports" / "failures.csv")
     assert failure["patient"] == "P1"
     (line,) = [line for line in result.output.splitlines() if line.startswith("warning: left out")]
-    assert "P1: another patient has this name" in line
+    assert "P1 would share the folder P1 with" in line
 
 
 def test_the_advice_for_two_patients_of_one_name_helps(fpgan: Fpgan, two_channels: Path, tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_the_advice_for_two_patients_of_one_name_helps(fpgan: Fpgan, two_channel
     result = fpgan("report", two_channels, *given, "--output", tmp_path / "reports")
     assert result.exit_code == 1, result.output
     advice = rows(tmp_path / "reports" / "failures.csv")[0]["reason"]
-    assert "rename" in advice
+    assert "rename one" in advice
     if "--pseudonym hash" in advice:
         result = fpgan("report", two_channels, *given, "--output", tmp_path / "hashed", "--pseudonym", "hash")
         assert result.exit_code == 0, result.output
@@ -440,7 +440,11 @@ def test_another_request_is_not_answered_with_old_reports(fpgan: Fpgan, tiny: An
     assert not (output / "P1" / "report.pdf").exists()
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"damaged since"), lambda path: path.unlink()])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: path.write_bytes(b"damaged since"), lambda path: path.unlink()],
+    ids=["damaged", "missing"],
+)
 def test_a_patient_that_fails_now_has_no_page_of_before_in_the_index(
     damage: Callable[[Path], object], fpgan: Fpgan, tiny: Any, tmp_path: Path
 ) -> None:
