@@ -32,8 +32,9 @@ from benchmarks.prepare import CHANNELS, SHAPE, write_patient_files
 from data_prep.layouts.brats import find_brats_cases
 from data_prep.layouts.channels import parse_channels
 from data_prep.preparation import Preparation
+from pipelines.operating_point import OperatingPoint
 from pipelines.pseudonyms import NamedCase
-from pipelines.reporter import OperatingPoint, Reporter
+from pipelines.reporter import Reporter, ReportTask
 from pipelines.reporting.settings import ReportSettings
 
 BRIGHT = 0.8
@@ -127,11 +128,8 @@ def make_reporter(output: Path, channels: tuple[str, ...], *, size: int, width: 
     output.mkdir()
     return Reporter(
         model=model,
-        run=output,
-        digest="",
         operating_point=OperatingPoint(candidate=0.2, patient=0.3),
-        output=output,
-        settings=ReportSettings(),
+        task=ReportTask(run=output, digest="", output=output, settings=ReportSettings()),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_private
 from data_prep.readers.nifti import read_nifti, write_nifti
 from data_prep.volume import Volume
 
@@ -54,7 +54,7 @@ def strip_skull(volume: Volume, command: str) -> np.ndarray:
             raise DataError(f"skull stripping: {words[0]!r} cannot be started ({error.strerror})", path=path) from error
         if done.returncode:
             said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-            last = f": {said[-1].strip()}" if said else ""
+            last = f": {quote_private(said[-1].strip())}" if said else ""
             raise DataError(f"skull stripping: {words[0]} ended with status {done.returncode}{last}", path=path)
         if not made.exists():
             raise DataError(f"skull stripping: {words[0]} wrote no {{output}}", path=path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_private
 from data_prep.grid import Grid
 
 SAME_GRID_TOLERANCE_MM = 1e-3
@@ -118,7 +118,7 @@ class Volume:
 
         In which order files store the voxels does not matter.
         """
-        name = other.paths[0].name
+        name = quote_private(other.paths[0].name)
         if self.shape != other.shape:
             mine, theirs = self.source.shape, other.source.shape
             if mine == theirs:

@@ -28,7 +28,7 @@ _OPTIONAL = {
     "mlflow": ("mlflow", ("mlflow-skinny", "mlflow")),
     "distributed": ("cluster", ("distributed",)),
     "av": ("video", ("av",)),
-    "nilearn": ("demo", ("nilearn",)),
+    "weasyprint": ("pdf", ("weasyprint",)),
 }
 """Of each module, the extra that brings it and the packages that may hold it."""
 _TRIAL_SECONDS = 20

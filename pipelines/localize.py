@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import find_objects
 
+from data_prep.errors import DataError
 from data_prep.preparation import Preparation, PreparedSlices, restore_volume, volume_foreground
 from data_prep.slicing import slice_axis_of
 from data_prep.volume import Volume
@@ -16,9 +17,12 @@ from evaluation.lesions import hits_by_centroid
 from pipelines.inference import PatientMaps
 from pipelines.place import Anatomy, centroid_of
 from pipelines.reporting.record import Lesion, Place, Truth
+from pipelines.reporting.shown import ShownVolumes
 
 MIN_TRUTH_VOXELS = 10
 """Lesions of a ground truth of this size or smaller do not count, as in evaluations."""
+MOST_LESIONS = np.iinfo(np.uint16).max
+"""A DICOM segmentation cannot hold more, either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,9 @@ def _lesions(
     labels = np.zeros(volume.shape, np.uint16)
     if not len(components):
         return labels, [], np.empty((0, 3))
+    if len(components) > MOST_LESIONS:
+        problem = f"has {len(components)} lesion candidates, more than can be numbered; is it like the training scans?"
+        raise DataError(problem, path=volume.paths[0])
     on_slices = components.labels.astype(np.uint16)[prepared.indices]
     restored = restore_volume(on_slices, prepared, volume, preparation, smooth=False)
     restored[outside] = 0
@@ -131,9 +138,10 @@ def compare_with_truth(
     matches: list[Any] = ["excused" if is_excused else "false" for is_excused in on_truth]
     for candidate in hitting:
         matches[candidate] = "hit"
+    boxes = find_objects(lesions.labels)
     missed = [
-        Place(**anatomy.describe(lesions.labels[box] == index + 1, box))
-        for index, box in enumerate(find_objects(lesions.labels))
+        Place(**anatomy.describe(lesions.labels[boxes[index]] == index + 1, boxes[index]))
+        for index in np.argsort(-lesions.sizes, kind="stable")
         if index not in hit
     ]
     matched = [lesion.model_copy(update={"match": match}) for lesion, match in zip(found.lesions, matches, strict=True)]
@@ -141,6 +149,37 @@ def compare_with_truth(
         lesions=len(lesions),
         found=len(lesions) - len(missed),
         false_candidates=matches.count("false"),
-        missed=tuple(sorted(missed, key=lambda place: -place.volume_mm3)),
+        missed=tuple(missed),
     )
     return replace(found, lesions=matched), counts
+
+
+def shown_volumes(
+    volume: Volume,
+    prepared: PreparedSlices,
+    found: Localization,
+    truth: np.ndarray | None,
+    preparation: Preparation,
+) -> ShownVolumes:
+    """The volumes that pages show, of the channel that changed most; with one channel, that one."""
+    changes = [
+        np.abs(source - healthy).max() / (scale.high - scale.low)
+        for source, healthy, scale in zip(volume.channels, found.healthy, prepared.scales, strict=True)
+    ]
+    channel = int(np.argmax(changes))
+    scale = prepared.scales[channel]
+    before, after = (
+        np.where(found.foreground, scale.normalize(array), 0).astype(np.float32, copy=False)
+        for array in (volume.channels[channel], found.healthy[channel])
+    )
+    return ShownVolumes(
+        image=before,
+        healthy=after,
+        difference=found.difference,
+        lesions=found.labels,
+        truth=truth,
+        foreground=found.foreground,
+        affine=volume.affine,
+        spacing_mm=volume.spacing_mm,
+        channel=preparation.channels[channel],
+    )

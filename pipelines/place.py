@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,15 +49,16 @@ class Anatomy:
         aside_mm = (center[0] - self.extent[0].mean()) * volume.spacing_mm[0]
         bottom, top = self.extent[2]
         axis = self.slice_axis
+        digits = max(2, 2 - math.floor(math.log10(min(volume.spacing_mm))))  # of a voxel a hundredth
         used = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) + box[axis].start
         first, last = sorted(volume.index_in_file(axis, int(end)) for end in (used[0], used[-1]))
         return {
-            "center_mm": tuple(round(float(value), 2) for value in center_mm),
+            "center_mm": tuple(round(float(value), digits) + 0.0 for value in center_mm),
             "center_voxel": tuple(round(float(value), 2) + 0.0 for value in center_in_file),
             "hemisphere": "midline" if abs(aside_mm) <= MIDLINE_MM else "right" if aside_mm > 0 else "left",
             "height": round(float(np.clip((center[2] - bottom) / max(1, top - bottom), 0, 1)), 3),
-            "volume_mm3": round(np.count_nonzero(inside) * abs(float(np.linalg.det(volume.affine[:3, :3]))), 2),
-            "longest_diameter_mm": round(longest_diameter_mm(inside, volume.affine), 2),
+            "volume_mm3": _six_digits(np.count_nonzero(inside) * abs(np.linalg.det(volume.affine[:3, :3]))),
+            "longest_diameter_mm": _six_digits(longest_diameter_mm(inside, volume.affine)),
             "first_slice": first,
             "last_slice": last,
         }
@@ -84,3 +86,7 @@ def longest_diameter_mm(inside: np.ndarray, affine: np.ndarray) -> float:
     )
     in_mm = points @ affine[:3, :3].T
     return float(pdist(in_mm[ConvexHull(in_mm).vertices]).max())
+
+
+def _six_digits(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import typer
 
@@ -20,8 +19,8 @@ from data_prep.cohort import UNDECODABLE
 from data_prep.errors import without_private_text
 from data_prep.layouts.walk import stem
 from pipelines.pseudonym_files import read_salt
+from pipelines.reporting.settings import Naming
 
-Naming = Literal["auto", "folder", "hash"]
 _QUOTED = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 """What `repr` makes of a text; an apostrophe within a word quotes nothing."""
 HASH_DIGITS = 12
@@ -67,15 +66,13 @@ class Pseudonyms:
             named.append(NamedCase(name=name, case=case, is_hidden=self.hides(layout)))
         return named
 
-    def without_names(self, failure: Failure, root: Path, layout: str) -> Failure:
-        """A failure found at or below `root` as outputs may show it."""
+    def without_names(self, failure: Failure, layout: str) -> Failure:
+        """A failure as outputs may show it."""
         if not self.hides(layout):
             return replace(failure, reason=without_private_text(failure.reason))
         name = self._hash(failure.patient)
         self.key.append((name, failure.patient, ""))
-        # A message may name further files.
-        problem = re.sub(f"{re.escape(os.fspath(root))}[^:;,]*", "…", failure.problem)
-        return Failure(patient=name, reason=without_names(problem))
+        return Failure(patient=name, reason=without_names(failure.problem))
 
     def hides(self, layout: str) -> bool:
         """Whether patients of a layout are hashed."""

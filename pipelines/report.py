@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +21,7 @@ from pipelines.output import Existing, claim_output
 from pipelines.parallel import check_scheduler, for_each
 from pipelines.pseudonym_files import read_key, write_key
 from pipelines.pseudonyms import NamedCase, Pseudonyms, without_names
-from pipelines.reporter import ReportTask, digest_of, loaded, report_one
+from pipelines.reporter import ReportTask, digest_of, is_by, loaded, report_one
 from pipelines.reporting.bids import write_dataset
 from pipelines.reporting.index_page import PatientRow, write_index
 from pipelines.reporting.pdf import check_pdf
@@ -102,38 +101,42 @@ def report(
     if request.settings.pdf:
         check_pdf()
     pseudonyms = Pseudonyms(naming=request.settings.naming)
-    cases, failures = _find_patients(request, channels, pseudonyms, screen)
+    cases, failures = _find_patients(request, task, channels, pseudonyms, screen)
     if scheduler:
         check_scheduler(scheduler)
-    _check_key_file(request.key_file, output)
-    claim_output(output, existing, command="report", inputs=request.inputs, can_resume=True)
     if request.key_file:
-        write_key(request.key_file, pseudonyms.key)
+        _check_key_file(request.key_file, output)
+        write_key(request.key_file, pseudonyms.key)  # before anything is emptied
     elif any(named.is_hidden for named in cases.values()):
-        screen.say("  patients are called by salted hashes of their PatientID; --key-file FILE.csv keeps who is who")
+        screen.say("  patients are called by salted hashes; --key-file FILE.csv keeps who is who")
+    claim_output(output, existing, command="report", inputs=request.inputs, can_resume=True)
     if request.settings.bids:
         write_dataset(output)
-    failed = {ReportFiles.of(failure.patient, (), bids=request.settings.bids).folder for failure in failures}
-    earlier = _earlier_rows(output, failed.union(cases))
-    rows: list[PatientRow] = []
+    rows = _earlier_rows(output, task)
+    for failure in failures:
+        rows.pop(_folder(failure.patient, task), None)
+    reported: list[PatientRow] = []
     try:
         with screen.progress("Reporting", len(cases)) as show:
             index_written = 0.0
             outcomes = for_each(partial(report_one, task=task), cases.values(), workers=workers, scheduler=scheduler)
             for done, (named, outcome) in enumerate(outcomes, start=1):
+                folder = _folder(named.name, task)
                 if isinstance(outcome, PatientRow):
-                    rows.append(outcome)
+                    reported.append(outcome)
+                    rows[folder] = outcome
                 elif isinstance(outcome, DataError):
                     failures.append(_failure(named, outcome, screen))
+                    rows.pop(folder, None)
                 else:
                     raise outcome
                 if time.monotonic() - index_written > _INDEX_EVERY_SECONDS:
-                    write_index(output, [*earlier, *rows], failures)
+                    write_index(output, list(rows.values()), failures)
                     index_written = time.monotonic()
                 show(done, named.name)
     finally:
-        write_index(output, [*earlier, *rows], failures)
-    return ReportResult(rows=rows, failures=failures)
+        write_index(output, list(rows.values()), failures)
+    return ReportResult(rows=reported, failures=failures)
 
 
 def _channels(request: ReportRequest, of_model: tuple[str, ...]) -> tuple[Channel, ...]:
@@ -143,16 +146,16 @@ def _channels(request: ReportRequest, of_model: tuple[str, ...]) -> tuple[Channe
 
 
 def _find_patients(
-    request: ReportRequest, channels: tuple[Channel, ...], pseudonyms: Pseudonyms, screen: Screen
+    request: ReportRequest, task: ReportTask, channels: tuple[Channel, ...], pseudonyms: Pseudonyms, screen: Screen
 ) -> tuple[dict[str, NamedCase], list[Failure]]:
     """All patients by their folders below the output, and the inputs that cannot be used, which the screen tells."""
     cases: dict[str, NamedCase] = {}
     failures: list[Failure] = []
     reasons: list[str] = []
 
-    def leave_out(failure: Failure, root: Path, layout: str) -> None:
+    def leave_out(failure: Failure, layout: str) -> None:
         reasons.append(failure.reason)
-        failures.append(pseudonyms.without_names(failure, root, layout))
+        failures.append(pseudonyms.without_names(failure, layout))
 
     for root in map(Path.absolute, request.inputs):  # workers may run in other folders
         try:
@@ -161,12 +164,12 @@ def _find_patients(
             )
         except DataError as error:
             layout = recognize(root) if request.layout == "auto" and exists(root) else request.layout
-            leave_out(Failure.of(root.name, error), root, layout or "")
+            leave_out(Failure.of(root.name, error), layout or "")
             continue
         for failure in finding.failures:
-            leave_out(failure, root, finding.layout)
+            leave_out(failure, finding.layout)
         for named in pseudonyms.name_all(finding.cases, root, finding.layout):
-            folder = ReportFiles.of(named.name, (), bids=request.settings.bids).folder
+            folder = _folder(named.name, task)
             if folder in cases:
                 told, shareable = _shared(folder, cases[folder], named, finding.layout)
                 reasons.append(f"{named.name} {told}")
@@ -196,22 +199,25 @@ def _failure(named: NamedCase, error: DataError, screen: Screen) -> Failure:
     return Failure(patient=named.name, reason=reason)
 
 
-def _earlier_rows(output: Path, but: Collection[str]) -> list[PatientRow]:
-    """Reports that an earlier run left in the output; those in the given folders are told anew."""
-    rows = []
+def _earlier_rows(output: Path, task: ReportTask) -> dict[str, PatientRow]:
+    """By folder, the reports by the same model with the same settings that an earlier run left in the output."""
+    rows: dict[str, PatientRow] = {}
     for path in sorted(output.rglob("*report.json")):
         folder = path.parent.relative_to(output).as_posix()
-        if folder in but or any(part.startswith(".") for part in folder.split("/")):
+        if any(part.startswith(".") for part in folder.split("/")):
             continue
         with suppress(OSError, ValidationError):  # of another version
             report = PatientReport.model_validate_json(path.read_bytes())
-            rows.append(PatientRow.of(report.model_copy(update={"folder": folder})))  # it may have been renamed
+            if is_by(report, task):
+                rows[folder] = PatientRow.of(report.model_copy(update={"folder": folder}))  # it may have been renamed
     return rows
 
 
-def _check_key_file(path: Path | None, output: Path) -> None:
-    if path is None:
-        return
+def _folder(name: str, task: ReportTask) -> str:
+    return ReportFiles.of(name, (), bids=task.settings.bids).folder
+
+
+def _check_key_file(path: Path, output: Path) -> None:
     if path.resolve().is_relative_to(output.resolve()):
         raise UsageError(f"{path}: who is who must not lie among the reports; give another place to --key-file")
     if not path.absolute().parent.is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -16,42 +15,32 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from data_prep.case import Case
 from data_prep.errors import DataError, without_private_text
 from data_prep.patient import fingerprint, read_and_prepare, read_labels
-from data_prep.preparation import Preparation, PreparedSlices
+from data_prep.preparation import Preparation
+from data_prep.readers.foreign import bounded_by_memory
 from data_prep.settings import CohortSettings
 from data_prep.volume import Volume
 from evaluation.scores import patient_score
+from pipelines.clock import Clock
 from pipelines.inference import maps_of, model_preparation
 from pipelines.input_range import InputRange, check_inputs, inputs_of, unusual_inputs
-from pipelines.localize import Localization, compare_with_truth, localize
+from pipelines.localize import compare_with_truth, localize, shown_volumes
 from pipelines.modality import check_modality
+from pipelines.operating_point import OperatingPoint, read_operating_point
+from pipelines.patient_folder import PatientResult, write_patient
 from pipelines.pseudonyms import NamedCase
 from pipelines.reporting.index_page import PatientRow
-from pipelines.reporting.patient_folder import Clock, PatientResult, write_patient
 from pipelines.reporting.record import REPORT_FORMAT, PatientReport, SourceRecord
 from pipelines.reporting.report_files import ReportFiles
 from pipelines.reporting.settings import ReportSettings
-from pipelines.reporting.shown import ShownVolumes
 from pipelines.screen import counted
 from pipelines.standing import standing_of
 
 if TYPE_CHECKING:
     from data_prep.readers.dicom_headers import SeriesHeaders
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperatingPoint:
-    """Thresholds from the validation patients' slice labels, both inclusive.
-
-    `candidate` is the peak from which a candidate is listed, `patient` the score from which a patient is abnormal.
-    """
-
-    candidate: float
-    patient: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +63,17 @@ def report_one(named: NamedCase, task: ReportTask) -> PatientRow:
     Raises:
         DataError: when a file of the patient cannot be used.
     """
-    reporter = loaded(task)
-    with (
-        _ONE_AT_A_TIME
-    ):  # threads of one Dask worker: the network fills all cores, and figures are not made for threads
-        return PatientRow.of(reporter.finished(named) or reporter.report(named))
+    path = next(iter(named.case.images.values())).name
+    with _ONE_AT_A_TIME, bounded_by_memory(path):
+        reporter = loaded(task)
+        try:
+            return PatientRow.of(reporter.finished(named) or reporter.report(named))
+        except torch.OutOfMemoryError as error:
+            raise MemoryError from error
 
 
 _ONE_AT_A_TIME = Lock()
-"""A Dask worker may have threads: the network fills all cores anyway, and twice the memory would be needed."""
+"""Threads of one Dask worker share a model, and the network fills all cores anyway."""
 
 
 @lru_cache(maxsize=1)
@@ -102,11 +93,8 @@ class Reporter:
     """A loaded model, and all that its reports have in common."""
 
     model: FixedPointGAN
-    run: Path
-    digest: str
     operating_point: OperatingPoint
-    output: Path
-    settings: ReportSettings
+    task: ReportTask
 
     @classmethod
     def load(cls, task: ReportTask) -> Reporter:
@@ -115,21 +103,13 @@ class Reporter:
         Raises:
             ModelError: when the run has no usable model, or one without an operating point.
         """
-        run = task.run
-        model = FixedPointGAN.load(run)
-        return cls(
-            model=model,
-            run=run,
-            digest=task.digest,
-            operating_point=read_operating_point(model, run),
-            output=task.output,
-            settings=task.settings,
-        )
+        model = FixedPointGAN.load(task.run)
+        return cls(model=model, operating_point=read_operating_point(model, task.run), task=task)
 
     @property
     def preparation(self) -> Preparation:
         """How images are prepared for the model."""
-        return model_preparation(self.model, self.run)
+        return model_preparation(self.model, self.task.run)
 
     @property
     def inputs(self) -> InputRange | None:
@@ -140,12 +120,11 @@ class Reporter:
         """An earlier report on the same files, by the same model, with the same settings; None when there is none."""
         files = self._files(named.name)
         try:
-            report = PatientReport.model_validate_json((self.output / files.folder / files.record).read_bytes())
+            report = PatientReport.model_validate_json((self.task.output / files.folder / files.record).read_bytes())
             mark = self._fingerprint(named.case)
         except (OSError, DataError, ValidationError):  # missing, of another version; a file is gone: reading says so
             return None
-        same = report.model["sha256"] == self.digest and report.settings == self._settings()
-        return report if same and report.format == REPORT_FORMAT and report.source.fingerprint == mark else None
+        return report if is_by(report, self.task) and report.source.fingerprint == mark else None
 
     def report(self, named: NamedCase) -> PatientReport:
         """Write one patient's folder, whole or not at all, and return what its `report.json` holds.
@@ -156,7 +135,7 @@ class Reporter:
         clock, case, preparation = Clock(), named.case, self.preparation
         with clock("read"):
             headers, problems = _headers(case)
-            volume, prepared = read_and_prepare(case, preparation, skull_strip=self.settings.skull_strip)
+            volume, prepared = read_and_prepare(case, preparation, skull_strip=self.task.settings.skull_strip)
             check_inputs(volume, preparation, self.inputs)
         with clock("translate"):
             images = np.asarray(prepared.images, np.float32)
@@ -174,7 +153,7 @@ class Reporter:
         report = PatientReport(
             patient=named.name,
             folder=files.folder,
-            study_date=_study_date(headers[0]) if headers and self.settings.keep_dates else None,
+            study_date=_study_date(headers[0]) if headers and self.task.settings.keep_dates else None,
             created=datetime.now().astimezone().isoformat(timespec="seconds"),
             score=score,
             threshold=self.operating_point.patient,
@@ -188,86 +167,49 @@ class Reporter:
             files={},
             channels=preparation.channels,
             shown_channel=shown.channel,
-            source=_source_record(case, volume, self._fingerprint(case)),
-            preparation=preparation.model_dump(mode="json"),
-            model={"run": self.run.resolve().name, "sha256": self.digest, **self.model.metadata["training"]},
-            settings=self._settings(),
-            device=_device_name(self.model),
-            seconds=clock.seconds,
-            versions={name: version(name) for name in ("fpgan", "torch", "monai", "nibabel", "pydicom", "highdicom")},
+            **self._provenance(case, volume, clock),
         )
         result = PatientResult(report=report, volume=volume, found=found, shown=shown, headers=headers)
-        return write_patient(self.output, files, result, clock, self.settings)
+        return write_patient(self.task.output, files, result, clock, self.task.settings)
+
+    def _provenance(self, case: Case, volume: Volume, clock: Clock) -> dict[str, Any]:
+        """What a report was made of and by."""
+        return {
+            "source": _source_record(case, volume, self._fingerprint(case)),
+            "preparation": self.preparation.model_dump(mode="json"),
+            "model": {
+                "run": self.task.run.resolve().name,
+                "sha256": self.task.digest,
+                **self.model.metadata["training"],
+            },
+            "settings": self.task.settings.model_dump(mode="json"),
+            "device": _device_name(self.model),
+            "seconds": clock.seconds,
+            "versions": {
+                name: version(name) for name in ("fpgan", "torch", "monai", "nibabel", "pydicom", "highdicom")
+            },
+        }
 
     def _files(self, name: str) -> ReportFiles:
-        return ReportFiles.of(name, self.preparation.channels, bids=self.settings.bids)
+        return ReportFiles.of(name, self.preparation.channels, bids=self.task.settings.bids)
 
     def _fingerprint(self, case: Case) -> str:
-        return fingerprint(case, CohortSettings(preparation=self.preparation))
+        try:
+            return fingerprint(case, CohortSettings(preparation=self.preparation))
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror}); check the path", path=error.filename) from error
 
-    def _settings(self) -> dict[str, Any]:
-        return self.settings.model_dump(mode="json")
+
+def is_by(report: PatientReport, task: ReportTask) -> bool:
+    """Whether a report was made by the task's model with its settings, in the format of this version."""
+    made_by = (report.format, report.model["sha256"], report.settings)
+    return made_by == (REPORT_FORMAT, task.digest, task.settings.model_dump(mode="json"))
 
 
 def digest_of(run: Path) -> str:
     """Of the model file of a run; empty where there is none, which loading it says."""
     path = run / MODEL_FILE if run.is_dir() else run
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
-    """The thresholds that validation left in the model; where no score parts patients, that of slices stands for both.
-
-    Raises:
-        ModelError: when the model was trained without a validation of both domains, or failed in it.
-    """
-    try:
-        chosen = model.metadata["training"]
-        candidate, patient = float(chosen["threshold"]), float(chosen["patient_threshold"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            "its model has no operating point, because there were no healthy and diseased slices to validate on; "
-            "train with validation patients that have both",
-            path=run,
-        ) from error
-    if not math.isfinite(candidate):
-        raise ModelError(
-            "its model has no operating point: in validation it told healthy from diseased slices no better than "
-            "guessing; train longer",
-            path=run,
-        )
-    return OperatingPoint(candidate=candidate, patient=patient if math.isfinite(patient) else candidate)
-
-
-def shown_volumes(
-    volume: Volume,
-    prepared: PreparedSlices,
-    found: Localization,
-    truth: np.ndarray | None,
-    preparation: Preparation,
-) -> ShownVolumes:
-    """The volumes that pages show, of the channel that changed most; with one channel, that one."""
-    changes = [
-        np.abs(source - healthy).max() / (scale.high - scale.low)
-        for source, healthy, scale in zip(volume.channels, found.healthy, prepared.scales, strict=True)
-    ]
-    channel = int(np.argmax(changes))
-    scale = prepared.scales[channel]
-    before, after = (
-        np.where(found.foreground, scale.normalize(array), 0).astype(np.float32, copy=False)
-        for array in (volume.channels[channel], found.healthy[channel])
-    )
-    return ShownVolumes(
-        image=before,
-        healthy=after,
-        difference=found.difference,
-        lesions=found.labels,
-        truth=truth,
-        foreground=found.foreground,
-        affine=volume.affine,
-        spacing_mm=volume.spacing_mm,
-        channel=preparation.channels[channel],
-    )
 
 
 def _headers(case: Case) -> tuple[tuple[SeriesHeaders, ...], list[str]]:
@@ -279,14 +221,16 @@ def _headers(case: Case) -> tuple[tuple[SeriesHeaders, ...], list[str]]:
     if any(source.format != "dicom" for source in case.images.values()):
         return (), []
     from data_prep.readers.dicom_headers import read_headers  # late: pydicom takes a while to import
+    from data_prep.readers.dicom_summary import summarize
 
+    for channel, source in case.images.items():
+        summary = summarize(source.files[0])
+        if summary is not None:
+            check_modality(channel, summary.modality, source.name)
     try:
-        headers = tuple(read_headers(source.files) for source in case.images.values())
+        return tuple(read_headers(source.files) for source in case.images.values()), []
     except DataError as error:
         return (), [f"No DICOM objects were written: the series {without_private_text(error.problem)}."]
-    for channel, series in zip(case.images, headers, strict=True):
-        check_modality(channel, series.modality, series.path)
-    return headers, []
 
 
 def _study_date(headers: SeriesHeaders) -> str | None:
@@ -305,7 +249,7 @@ def _lesion_mask(named: NamedCase, volume: Volume) -> tuple[np.ndarray | None, l
             return None, []
         return read_labels(case.mask, volume, "lesion mask").channels[0] > 0, []
     except DataError as error:
-        reason = "it cannot be used" if named.is_hidden else error.problem  # which may name folders
+        reason = "it cannot be used" if named.is_hidden else without_private_text(error.problem)
         return None, [f"Candidates were not compared with a lesion mask: {reason}."]
 
 

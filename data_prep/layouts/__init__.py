@@ -75,10 +75,7 @@ def _unreadable_folders(root: Path) -> list[Failure]:
         pass
     folders = {Path(error.filename): error.strerror for error in errors}
     return [
-        Failure(
-            patient=folder.name,
-            reason=str(DataError(f"cannot be read ({reason}); check path and permissions", path=folder)),
-        )
+        Failure.of(folder.name, DataError(f"cannot be read ({reason}); check path and permissions", path=folder))
         for folder, reason in folders.items()
     ]
 

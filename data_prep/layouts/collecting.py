@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from data_prep.case import Case, Failure
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quote_private
 from data_prep.labels import DomainNames
 from data_prep.layouts.channels import Channel, choose, quoting
 from data_prep.layouts.finding import Finding
@@ -32,7 +32,7 @@ class Collection:
             if patient != _as_text(patient):
                 raise DataError("has a name that is no valid UTF-8 text; rename it", path=place)
             if patient in self._cases:
-                raise DataError(f"has the same name as {self._places[patient]}; rename one", path=place)
+                raise DataError(f"has the same name as {quote_private(self._places[patient])}; rename one", path=place)
             self._cases[patient] = build()
             self._places[patient] = str(place)
         except DataError as error:

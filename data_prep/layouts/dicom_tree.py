@@ -73,7 +73,8 @@ def _only_channel(patients: list[Patient]) -> tuple[Channel, ...]:
     modalities = sorted({series.modality.lower() for patient in patients for series in patient.usable})
     if len(modalities) > 1:
         raise DataError(
-            f"some patients have a {modalities[0]} series, others a {modalities[1]} series; say which is meant, as in "
+            f"some patients have a {quote_private(modalities[0])} series, others a {quote_private(modalities[1])} "
+            "series; say which is meant, as in "
             "--channels name=*word*"
         )
     return (Channel(name=(modalities[0] if modalities else "") or "image"),)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from data_prep.case import Case, Failure, Source
-from data_prep.errors import DataError, one_line
+from data_prep.errors import DataError, one_line, quote_private
 from data_prep.layouts.attribute_table import ATTRIBUTES, PARTITION, find_table, read_attributes, read_partition
 from data_prep.layouts.channels import Channel
 from data_prep.layouts.collecting import Collection
@@ -148,6 +148,6 @@ def _failures(path: Path, problems: list[tuple[str, str]]) -> list[Failure]:
     few = problems if len(problems) <= _FEW_FAILURES else problems[:1]
     more = f", and {len(problems) - 1} more like it" if len(problems) > _FEW_FAILURES else ""
     return [
-        Failure(patient=one_line(name), reason=str(DataError(f"{name} {problem}{more}", path=path)))
+        Failure.of(one_line(name), DataError(f"{quote_private(name)} {problem}{more}", path=path))
         for name, problem in few
     ]

@@ -23,8 +23,6 @@ from data_prep.readers.dicom_headers import SeriesHeaders
 UTF_8 = "ISO_IR 192"
 LONGEST_NAME = 63
 """Characters of a PatientID; a PatientName's component group has one more, and a caret."""
-MODALITIES = ("CT", "MR", "PT", "NM", "US", "MG", "XA", "RF", "CR", "DX", "OPT", "OCT", "IVUS", "IVOCT")
-"""Terms of PS3.3 C.7.3.1.1.1 for images; an element that anything can stand in is not handed on as it is."""
 EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
@@ -41,11 +39,6 @@ def study_date(headers: SeriesHeaders) -> str | None:
         return date.fromisoformat(headers.study_date).isoformat()
     except ValueError:  # as of month 13
         return None
-
-
-def modality(headers: SeriesHeaders) -> str:
-    """DICOM's abbreviation of the modality, `OT` (other) where the header has none of `MODALITIES`."""
-    return headers.modality if headers.modality in MODALITIES else "OT"
 
 
 def patient_name(pseudonym: str) -> str:

@@ -98,10 +98,9 @@ def write_index(output: Path, rows: Sequence[PatientRow], failures: Sequence[Fai
     _write_patients(output / PATIENTS_FILE, ordered)
     guarded = [Failure(patient=_text(failure.patient), reason=_text(failure.reason)) for failure in failures]
     write_failures(output / FAILURES_FILE, guarded)
-    page = render("index.html", title="Lesion reports", rows=ordered, failures=failures, link=_link, volume=_volume)
+    page = render("index.html", title="Lesion reports", rows=ordered, failures=failures, link=_link)
     with atomic_path(output / INDEX_FILE) as temporary:
-        # File names that are no UTF-8 stand in the page as character references.
-        temporary.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _write_patients(path: Path, rows: Sequence[PatientRow]) -> None:
@@ -131,8 +130,3 @@ def _text(text: str) -> str:
 def _link(path: str) -> str:
     """A relative path as an address; bytes that are no UTF-8 stay those bytes."""
     return quote(path, errors=UNDECODABLE)
-
-
-def _volume(volume_mm3: float) -> str:
-    """With a decimal below 10 mm³, and its thousands apart by a space that does not break."""
-    return f"{volume_mm3:,.{0 if volume_mm3 >= 10 else 1}f}".replace(",", "\u202f")

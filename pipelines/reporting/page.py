@@ -11,8 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of this package; an unknown name in it is an error, not a blank."""
-    return _environment().get_template(template).render(version=version("fpgan"), **values)
+    """Fill a template of this package; an unknown name in it is an error, not a blank.
+
+    Bytes of file names that are no UTF-8 become character references.
+    """
+    page = _environment().get_template(template).render(version=version("fpgan"), **values)
+    return page.encode(errors="xmlcharrefreplace").decode()
 
 
 @cache
@@ -26,6 +30,7 @@ def _environment() -> Environment:
     )
     environment.filters["number"] = format_number
     environment.filters["threshold"] = format_threshold
+    environment.filters["volume"] = format_volume
     return environment
 
 
@@ -37,3 +42,8 @@ def format_threshold(value: float) -> str:
 def format_number(value: float | None, digits: int = 3) -> str:
     """A number for a table; a dash where it is undefined."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def format_volume(volume_mm3: float) -> str:
+    """Whole mm³ in groups of three digits, with spaces that do not break; three digits of a tiny one."""
+    return f"{volume_mm3:,.0f}".replace(",", "\u202f") if volume_mm3 >= 10 else f"{volume_mm3:.3g}"

@@ -39,7 +39,7 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
     places: list[tuple[int | None, Voxel]] = [(own.number, shown.index_of(own.center_mm)) for own in pictured]
     places = places or [(None, planes.strongest())]
     max_pixels = _PIXELS // (len(places) * len(planes.axes) * len(_KINDS))
-    page = render(
+    return render(
         "patient.html",
         title=f"{report.patient} · lesion report",
         report=report,
@@ -52,16 +52,13 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         pictures=[list(_draw(report, shown, planes, number, voxel, max_pixels)) for number, voxel in places],
         pictured=pictured,
         kinds=tuple(_KINDS.values()),
-        limit=planes.limit,
+        limit=shown.limit,
         scale=scale_uri(),
         candidate_color=figures.CANDIDATE_COLOR,
         truth_color=figures.TRUTH_COLOR,
         spacing=_times(report.source.spacing_mm),
-        volume=_volume,
         coordinates=_coordinates,
     )
-    # Names of files may hold bytes that are no UTF-8. Neither files nor printers take them.
-    return page.encode("utf-8", errors="xmlcharrefreplace").decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +157,6 @@ def _in_words(preparation: Preparation) -> list[tuple[str, str]]:
 def _percent(share: float) -> str:
     """A share in whole %, rounded down: only all are 100 %."""
     return f"{math.floor(round(100 * share, 6))} %"
-
-
-def _volume(volume_mm3: float) -> str:
-    """mm³ in groups of three digits, with spaces that do not break."""
-    return f"{volume_mm3:,.{0 if volume_mm3 >= 10 else 1}f}".replace(",", "\u202f")
 
 
 def _times(lengths: Sequence[float]) -> str:

@@ -75,7 +75,6 @@ class Planes:
 
     Attributes:
         axes: the planes of more than one row and column; a volume of one slice has one such plane.
-        limit: the difference at the ends of the color scale, the same for all cuts.
     """
 
     def __init__(self, shown: ShownVolumes) -> None:
@@ -87,7 +86,6 @@ class Planes:
         self.axes: tuple[SliceAxis, ...] = tuple(
             axis for axis in LETTERS if (np.delete(shape, slice_axis_of(axis)) > 1).all()
         )
-        self.limit = max(0.1, float(shown.difference.max()), -float(shown.difference.min()))
 
     def strongest(self) -> Voxel:
         """The voxel (i, j, k) of the largest difference of either sign."""
@@ -104,12 +102,12 @@ class Planes:
         def plane(volume: np.ndarray) -> np.ndarray:
             return to_slices(volume[tuple(box)], axis)[0]
 
-        steps = np.clip(np.rint(plane(shown.difference) * ((_ZERO - 1) / self.limit)), 1 - _ZERO, _ZERO - 1)
+        steps = np.clip(np.rint(plane(shown.difference) * ((_ZERO - 1) / shown.limit)), 1 - _ZERO, _ZERO - 1)
         _, row_mm, column_mm = slice_spacing_mm(shown.spacing_mm, axis)
         return Cut(
             axis=axis,
-            input=_gray(plane(shown.image)),
-            healthy=_gray(plane(shown.healthy)),
+            input=gray(plane(shown.image)),
+            healthy=gray(plane(shown.healthy)),
             difference=np.where(plane(shown.foreground), steps + _ZERO, 0).astype(np.uint8),
             lesions=plane(shown.lesions),
             truth=None if shown.truth is None else plane(shown.truth),
@@ -181,7 +179,7 @@ def trace(mask: np.ndarray, pixel_mm: tuple[float, float]) -> list[np.ndarray]:
     return [(np.asarray(line) - 0.5) * pixel_mm[::-1] for line in lines]
 
 
-def _gray(plane: np.ndarray) -> np.ndarray:
+def gray(plane: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(plane, 0, 1) * 255).astype(np.uint8)
 
 

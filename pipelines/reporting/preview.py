@@ -45,7 +45,7 @@ def draw_preview(report: PatientReport, shown: ShownVolumes) -> bytes:
         if place == 0:
             _outline(draw, cut, corner, pixels_a_mm)
             _write(draw, (_EDGE, _BAND + tile[1] / 2), LETTERS[axis][0], 20, _SOFT, anchor="lm")
-    _draw_scale(canvas, draw, planes.limit)
+    _draw_scale(canvas, draw, shown.limit)
     buffer = BytesIO()
     canvas.resize((WIDTH, HEIGHT), Image.Resampling.BOX).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.pseudonyms import Naming
+Naming = Literal["auto", "folder", "hash"]
 
 
 class ReportSettings(BaseModel):

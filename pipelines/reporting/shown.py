@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+_LEAST_LIMIT = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,12 @@ class ShownVolumes:
     affine: np.ndarray
     spacing_mm: tuple[float, float, float]
     channel: str
+
+    @cached_property
+    def limit(self) -> float:
+        """The difference at the ends of all color scales; differences that are tiny all over keep faint colors."""
+        largest = max(float(self.difference.max()), -float(self.difference.min()))
+        return math.ceil(100 * max(_LEAST_LIMIT, largest)) / 100
 
     def index_of(self, center_mm: tuple[float, float, float]) -> tuple[int, int, int]:
         """The voxel nearest to a world position, within the volume."""

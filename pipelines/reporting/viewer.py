@@ -23,14 +23,13 @@ from scipy.ndimage import maximum_filter
 
 from pipelines.reporting import figures
 from pipelines.reporting.page import render
+from pipelines.reporting.pictures import gray
 from pipelines.reporting.shown import ShownVolumes
 
 _MOST_VOXELS = 170**3
 """Finer volumes are averaged to coarser voxels: the page stays near 1.5 MB, the sprite small enough for a phone."""
 _MARGIN = 0.05
 """Room for letters around the foreground, as a share of its longest side."""
-_LEAST_LIMIT = 0.1
-"""Differences that are tiny all over the patient keep faint colors."""
 
 
 def render_viewer(shown: ShownVolumes) -> Markup:
@@ -45,7 +44,7 @@ def render_viewer(shown: ShownVolumes) -> Markup:
     """
     grid = _screen_grid(shown)
     difference = _averaged(shown.difference, grid)
-    limit = math.ceil(100 * max(_LEAST_LIMIT, float(np.abs(difference).max()))) / 100
+    limit = shown.limit
     truth = np.zeros_like(shown.foreground) if shown.truth is None else shown.truth
     marks = _nearest((shown.lesions > 0) + 2 * truth.astype(np.uint8), grid)
     around = maximum_filter(_nearest(shown.foreground.astype(np.uint8), grid), 5)  # its smooth border takes few bytes
@@ -60,8 +59,8 @@ def render_viewer(shown: ShownVolumes) -> Markup:
         "outlines": {"candidates": [1, figures.CANDIDATE_COLOR], "truth": [2, figures.TRUTH_COLOR]},
         "around": 4,
         "images": {
-            "input": _sprite(_gray(_averaged(shown.image, grid)), "jpeg"),
-            "healthy": _sprite(_gray(_averaged(shown.healthy, grid)), "jpeg"),
+            "input": _sprite(gray(_averaged(shown.image, grid)), "jpeg"),
+            "healthy": _sprite(gray(_averaged(shown.healthy, grid)), "jpeg"),
             "difference": _sprite((127 * (difference / limit) + 127.5).astype(np.uint8), "png"),
             "marks": _sprite(marks + 4 * around, "png"),
         },
@@ -180,10 +179,6 @@ def _nearest(volume: np.ndarray, grid: _ScreenGrid) -> np.ndarray:
 def _within(count: int, positions: np.ndarray) -> np.ndarray:
     """Which positions lie in one of `count` voxels in a row."""
     return (positions >= -0.5) & (positions <= count - 0.5)
-
-
-def _gray(volume: np.ndarray) -> np.ndarray:
-    return np.round(255 * np.clip(volume, 0, 1)).astype(np.uint8)
 
 
 def _sprite(volume: np.ndarray, image_format: str) -> str:

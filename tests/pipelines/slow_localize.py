@@ -66,9 +66,8 @@ def slow_longest_diameter_mm(inside: np.ndarray, affine: np.ndarray) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class SlowLesion:
-    """Voxels in RAS+ order, and their values."""
+    """What is known of a lesion; `total` is the sum of its anomaly."""
 
-    voxels: set[Voxel]
     total: float
     peak: float
     mean: float
@@ -77,8 +76,8 @@ class SlowLesion:
 
 def slow_lesions(
     candidates: np.ndarray, signed: np.ndarray, indices: list[int], shape: Voxel, plane: str, threshold: float
-) -> list[SlowLesion]:
-    """Lesions, the largest sum first, where each pixel of a slice is one voxel of the volume.
+) -> dict[frozenset[Voxel], SlowLesion]:
+    """Lesions by their voxels in RAS+ order, where each pixel of a slice is one voxel of the volume.
 
     `candidates` (bool) and `signed` (S, H, W) are the kept slices, which lie at `indices` of a volume of `shape`.
     """
@@ -92,21 +91,15 @@ def slow_lesions(
             if max(abs(signed[number][pixels])) >= threshold:
                 stack[index][pixels] = True
     components, count = ndimage.label(stack, np.ones((3, 3, 3)))
-    lesions = []
+    lesions = {}
     for component in range(1, count + 1):
         pixels = np.argwhere(components == component)
         own = [float(values[tuple(pixel)]) for pixel in pixels]
         total = sum(abs(value) for value in own)
-        lesions.append(
-            SlowLesion(
-                voxels={voxel_of(*pixel, shape, plane) for pixel in pixels.tolist()},
-                total=total,
-                peak=max(abs(value) for value in own),
-                mean=total / len(own),
-                brighter=sum(own) > 0,
-            )
+        lesions[frozenset(voxel_of(*pixel, shape, plane) for pixel in pixels.tolist())] = SlowLesion(
+            total=total, peak=max(abs(value) for value in own), mean=total / len(own), brighter=sum(own) > 0
         )
-    return sorted(lesions, key=lambda lesion: -lesion.total)
+    return lesions
 
 
 def voxel_of(index: int, row: int, column: int, shape: Voxel, plane: str) -> Voxel:

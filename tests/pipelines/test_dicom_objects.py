@@ -24,7 +24,7 @@ from pydicom.tag import Tag
 from data_prep.archive import archive_members, read_bytes
 from data_prep.readers.dicom import read_dicom_series
 from data_prep.readers.dicom_headers import HEADER_TAGS, SeriesHeaders, read_headers
-from pipelines.reporting.deidentify import modality, patient_name, study_date
+from pipelines.reporting.deidentify import patient_name, study_date
 from pipelines.reporting.record import Lesion, PatientReport, SourceRecord
 from pipelines.reporting.segmentation import write_segmentation
 from pipelines.reporting.structured_report import write_structured_report
@@ -523,14 +523,6 @@ def test_only_what_is_a_date_is_kept(tmp_path: Path, date: str, iso: str | None)
     document = write_objects(tmp_path, files, some_labels(0), report_on([]), keep_dates=True).document
     assert document.StudyDate == (iso or "").replace("-", "")
     assert document.StudyTime == ""
-
-
-@pytest.mark.parametrize(("text", "expected"), [("MR", "MR"), ("CT", "CT"), ("DOE", "OT"), ("", "OT")])
-def test_modality_is_one_of_the_standard(tmp_path: Path, text: str, expected: str) -> None:
-    def change(dataset: Dataset) -> None:
-        dataset.Modality = text
-
-    assert modality(read_headers(write_source("CT", tmp_path, oblique(), change=change))) == expected
 
 
 PSEUDONYMS = ["P1", "Müller-Öß", "山田太郎", "x" * 300, "<script>", "a\\b", "a^b=c", "a\nb", "\udce4", "  "]

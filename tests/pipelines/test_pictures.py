@@ -168,9 +168,9 @@ def test_a_volume_of_one_slice_has_one_plane() -> None:
 def test_strongest_difference_has_either_sign() -> None:
     difference = shown_patient().difference.copy()
     difference[2, 3, 4] = -0.7
-    planes = Planes(shown_patient(difference=difference))
-    assert planes.strongest() == (2, 3, 4)
-    assert planes.limit == pytest.approx(0.7)
+    shown = shown_patient(difference=difference)
+    assert Planes(shown).strongest() == (2, 3, 4)
+    assert shown.limit == pytest.approx(0.7)
 
 
 def test_large_planes_are_reduced_and_keep_their_size_in_mm() -> None:

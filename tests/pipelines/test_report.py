@@ -18,8 +18,9 @@ from anomaly_fpgan import FixedPointGAN
 from data_prep.layouts.brats import find_brats_cases
 from data_prep.layouts.channels import parse_channels
 from data_prep.preparation import Preparation
+from pipelines.operating_point import OperatingPoint
 from pipelines.pseudonyms import NamedCase
-from pipelines.reporter import OperatingPoint, Reporter
+from pipelines.reporter import Reporter, ReportTask
 from pipelines.reporting.settings import ReportSettings
 
 
@@ -56,11 +57,8 @@ def report_on(
     (case,) = find_brats_cases(folder, parse_channels("flair")).cases
     reporter = Reporter(
         model=stand_in,
-        run=output,
-        digest="",
         operating_point=point,
-        output=output,
-        settings=settings or ReportSettings(),
+        task=ReportTask(run=output, digest="", output=output, settings=settings or ReportSettings()),
     )
     return reporter.report(NamedCase(name=case.patient, case=case)).model_dump()
 

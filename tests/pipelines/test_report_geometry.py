@@ -18,8 +18,9 @@ from pydicom import dcmread
 from data_prep.layouts.channels import parse_channels
 from data_prep.layouts.dicom_tree import find_dicom_cases
 from data_prep.preparation import Preparation
+from pipelines.operating_point import OperatingPoint
 from pipelines.pseudonyms import NamedCase
-from pipelines.reporter import OperatingPoint, Reporter
+from pipelines.reporter import Reporter, ReportTask
 from pipelines.reporting.settings import ReportSettings
 from tests.data_prep.dicom_writing import Grid, oblique, write_enhanced, write_series
 from tests.pipelines.test_report import Darkener
@@ -67,11 +68,8 @@ def reported(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, np.n
     stand_in: Any = Darkener(Preparation(channels=("image",), size=(96, 96), field_of_view_mm=90))
     reporter = Reporter(
         model=stand_in,
-        run=tmp_path,
-        digest="0" * 64,
         operating_point=OperatingPoint(candidate=0.2, patient=0.3),
-        output=tmp_path / "out",
-        settings=ReportSettings(),
+        task=ReportTask(run=tmp_path, digest="0" * 64, output=tmp_path / "out", settings=ReportSettings()),
     )
     reporter.report(NamedCase(name="P1", case=case))
     k, row, column = CENTER

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from data_prep.errors import DataError, without_private_text
 from data_prep.readers.nifti import write_nifti
 from data_prep.volume import Volume
+from pipelines.clock import Clock
 from pipelines.localize import Localization
 from pipelines.plain_json import to_json
 from pipelines.reporting.bids import write_sidecars
@@ -30,27 +29,11 @@ from pipelines.reporting.viewer import render_viewer
 if TYPE_CHECKING:
     from data_prep.readers.dicom_headers import SeriesHeaders
 
-HTML: dict[str, Any] = {"encoding": "utf-8", "errors": "xmlcharrefreplace"}
-"""File names that are no UTF-8 stand in a page as character references."""
 _POINTS = {
     "center_mm": ("center_r_mm", "center_a_mm", "center_s_mm"),
     "center_voxel": ("center_i_voxel", "center_j_voxel", "center_k_voxel"),
 }
 """Columns of `lesions.csv` for what has three numbers."""
-
-
-class Clock:
-    """Adds up seconds by part of the work."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        """Time the block as `part`."""
-        start = time.perf_counter()
-        yield
-        self.seconds[part] = round(self.seconds.get(part, 0) + time.perf_counter() - start, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +59,7 @@ def write_patient(
         OSError: when a file cannot be written; nothing half-written is left then.
     """
     folder = output / files.folder
-    part = folder.with_name(f".{folder.name}.part")
+    part, old = (folder.with_name(f".{folder.name}.{mark}") for mark in ("part", "old"))
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
@@ -93,10 +76,12 @@ def write_patient(
         _write_lesions(part / files.lesion_table, report.lesions)
         (part / files.record).write_text(to_json(report.model_dump(mode="json")), encoding="utf-8")
         if folder.is_dir():  # an outdated or spoiled report: the output holds nothing but this command's
-            shutil.rmtree(folder)
+            shutil.rmtree(old, ignore_errors=True)
+            folder.replace(old)
         part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return report
 
 
@@ -148,7 +133,7 @@ def _write_pages(
         update={"files": {n: path for n, path in wanted.items() if path in later or (folder / path).is_file()}}
     )
     page = render_patient_page(report, shown, render_viewer(shown))
-    (folder / files.page).write_text(page, **HTML)
+    (folder / files.page).write_text(page, encoding="utf-8")
     if pdf:
         from pipelines.reporting.pdf import to_pdf  # late: an extra
 
