@@ -42,9 +42,15 @@ SMALL_SHAPE = (64, 64, 12)
 
 
 class Darkener(FixedPointGAN):
-    """Runs its network and then takes what is bright back to the middle of the scale instead."""
+    """Runs its network and then takes what is bright back to the middle of the scale instead.
+
+    `slices` is how many it was last given.
+    """
+
+    slices = 0
 
     def translate(self, slices: Any, domain: Any = "healthy", *, batch_size: int = 64) -> Any:
+        self.slices = len(slices)
         super().translate(slices, domain, batch_size=batch_size)
         return np.where(slices > BRIGHT, np.float32(0.5), slices)
 
@@ -71,7 +77,7 @@ def main() -> None:
             f"{channels} channels: {parts}\n"
             f"  all {total:.2f}, all but the network {total - result['seconds']['translate']:.2f}, "
             f"the first {result['first']:.2f}\n"
-            f"  {result['lesions']} lesions, page {result['page_bytes'] / 1e6:.1f} MB, "
+            f"  {result['slices']} slices, {result['lesions']} lesions, page {result['page_bytes'] / 1e6:.1f} MB, "
             f"peak {result['peak_bytes'] / 1e9:.2f} GB"
         )
     measure_growth(options.small_patients)
@@ -94,6 +100,7 @@ def report_full_size(channels: int, rounds: int) -> dict[str, Any]:
         return {
             "seconds": {part: statistics.median(own[part] for own in seconds[1:]) for part in seconds[0]},
             "first": totals[0],
+            "slices": reporter.model.slices,
             "lesions": len(report.lesions),
             "page_bytes": (folder / "out" / "P0000" / "report.html").stat().st_size,
             "peak_bytes": memory("VmHWM"),
@@ -106,7 +113,7 @@ def measure_growth(patients: int) -> None:
         folder = Path(name)
         write_patient_files(folder / "brats" / "P0000", SMALL_SHAPE)
         (case,) = find_brats_cases(folder / "brats", parse_channels("flair")).cases
-        reporter = make_reporter(folder / "out", ("flair",), size=32, width=4, blocks=1)
+        reporter = make_reporter(folder / "out", ("flair",), size=32, width=4, blocks=1, field_of_view_mm=64)
         marks = {patients // 10: 0, patients: 0}
         for number in range(1, patients + 1):
             reporter.report(NamedCase(name=f"P{number:04d}", case=case))
@@ -115,8 +122,10 @@ def measure_growth(patients: int) -> None:
         print("  ".join(f"after {count} small patients {used / 1e6:.0f} MB" for count, used in marks.items()))
 
 
-def make_reporter(output: Path, channels: tuple[str, ...], *, size: int, width: int, blocks: int) -> Reporter:
-    preparation = Preparation(channels=channels, size=(size, size))
+def make_reporter(
+    output: Path, channels: tuple[str, ...], *, size: int, width: int, blocks: int, field_of_view_mm: float = 192
+) -> Reporter:
+    preparation = Preparation(channels=channels, size=(size, size), field_of_view_mm=field_of_view_mm)
     model = Darkener(
         (len(channels), size, size),
         DomainScheme(names=("healthy", "diseased")),

@@ -104,6 +104,7 @@ class PatientReport(Record):
     """The whole report on one patient."""
 
     format: int = REPORT_FORMAT
+    """Of this file; it rises when a field changes its meaning."""
     patient: str
     """Pseudonym: the name of the patient's folder or file, or a salted hash."""
     folder: str
@@ -123,6 +124,7 @@ class PatientReport(Record):
     standing: Standing | None
     """Null where the model holds no validation scores."""
     lesions: tuple[Lesion, ...]
+    """The lesion candidates, in the order of their numbers."""
     lesion_volume_mm3: float
     """Of all candidates together, in mm³."""
     truth: Truth | None
@@ -132,9 +134,11 @@ class PatientReport(Record):
     files: dict[str, str]
     """The written files by what they are, relative to the patient's folder."""
     channels: tuple[str, ...]
+    """The channels of the model, in order."""
     shown_channel: str
     """The channel that the pictures show: the one that changed most."""
     source: SourceRecord
+    """The files that were read, and their grid."""
     preparation: dict[str, Any]
     """How images were prepared for the model."""
     model: dict[str, Any]
@@ -146,6 +150,7 @@ class PatientReport(Record):
     seconds: dict[str, float]
     """Time by part of the work, in s."""
     versions: dict[str, str]
+    """Of the packages that matter for the numbers and the files."""
 
 
 def write_schema(path: Path) -> None:

@@ -33,7 +33,7 @@ def write_segmentation(
         labels: (I, J, K) unsigned integers in the order of the source files, as in `SourceGrid`: 0 or the number of a
             lesion. Segments have these numbers.
         report: the same patient's, with at least one lesion.
-        keep_dates: whether the date and time of the study go into the file.
+        keep_dates: whether the date of the study go into the file.
 
     Raises:
         DataError: when the headers make no valid object.

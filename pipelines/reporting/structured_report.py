@@ -72,7 +72,7 @@ def write_structured_report(
         headers: of the series whose grid the report is on.
         report: what is written.
         segmentation: what `write_segmentation` returned; None without lesions.
-        keep_dates: whether the date and time of the study go into the file.
+        keep_dates: whether the date of the study go into the file.
         others: of the series of further channels, which are listed as evidence, too.
 
     Raises:

@@ -246,7 +246,7 @@ def test_two_patients_of_one_name_are_a_failure_that_names_both(tmp_path: Path) 
     assert [case.images["flair"].files[0].parent for case in finding.cases] == [first]
     (failure,) = finding.failures
     assert failure.patient == "Brats18_A"
-    assert failure.reason == f"{second}: has the same name as {first}; rename one"
+    assert failure.reason == f"{second}: has the same name as “{first}”; rename one"
 
 
 def test_of_two_masks_none_is_taken_and_the_case_says_why(tmp_path: Path) -> None:

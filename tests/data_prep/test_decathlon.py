@@ -151,7 +151,7 @@ def test_two_images_of_one_name_are_a_failure_that_names_both(write_task: Write)
     finding = find_decathlon_cases(root)
     assert len(finding.cases) == 1
     table = root / "dataset.json"
-    assert finding.failures[0].reason == f"{table}: entry 2: has the same name as {table}: entry 1; rename one"
+    assert finding.failures[0].reason == f"{table}: entry 2: has the same name as “{table}: entry 1”; rename one"
 
 
 def test_hidden_files_never_matter(write_task: Write) -> None:

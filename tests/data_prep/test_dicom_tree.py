@@ -117,7 +117,7 @@ def test_without_channels_the_series_of_the_first_patient_are_listed(tmp_path: P
 def test_without_channels_all_patients_must_have_one_modality(tmp_path: Path) -> None:
     write(tmp_path / "a", "P1", Modality="CT")
     write(tmp_path / "b", "P2", Modality="MR")
-    with pytest.raises(DataError, match="some patients have a ct series, others a mr series"):
+    with pytest.raises(DataError, match="some patients have a “ct” series, others a “mr” series"):
         find_dicom_cases(tmp_path)
 
 

@@ -96,7 +96,7 @@ def test_two_files_of_one_name_are_a_failure_that_names_both(tmp_path: Path) -> 
     finding = find_folder_cases(tmp_path)
     assert len(finding.cases) == 1
     (failure,) = finding.failures
-    assert failure.reason == f"{tmp_path}/A.nii.gz: has the same name as {tmp_path}/A.nii; rename one"
+    assert failure.reason == f"{tmp_path}/A.nii.gz: has the same name as “{tmp_path}/A.nii”; rename one"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_a_patient_in_two_domains_is_a_failure_that_names_both(tmp_path: Path) -
     finding = find_folder_cases(tmp_path)
     assert [case.patient for case in finding.cases] == ["A", "B"]
     (failure,) = finding.failures
-    assert failure.reason == f"{tmp_path}/tumor/A.nii: has the same name as {tmp_path}/healthy/A.nii; rename one"
+    assert failure.reason == f"{tmp_path}/tumor/A.nii: has the same name as “{tmp_path}/healthy/A.nii”; rename one"
 
 
 def test_a_domain_that_tables_cannot_hold_is_an_error(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_two_files_of_one_name_in_one_folder_are_a_failure(write: Callable[..., 
     finding = find_picture_cases(root)
     assert [case.patient for case in finding.cases] == ["2", "healthy/1"]
     (failure,) = finding.failures
-    assert failure.reason.startswith(f"{root}/healthy/1.png: has the same name as {root}/healthy/1.jpg")
+    assert failure.reason.startswith(f"{root}/healthy/1.png: has the same name as “{root}/healthy/1.jpg”")
 
 
 def test_folders_below_domains_are_patients(write: Callable[..., Path]) -> None:
@@ -211,13 +211,13 @@ def test_what_table_and_folder_do_not_share_is_told(write: Callable[..., Path]) 
     finding = find_picture_cases(root)
     assert [case.patient for case in finding.cases] == ["000001"]
     assert [failure.reason.removeprefix(f"{path}: ") for failure in finding.failures] == [
-        "000001.jpg (line 6) has had a line before",
-        "000005.jpg (line 7) must have 3 values, each 1, -1 or 0",
-        "000006.jpg (line 8) must have 3 values, each 1, -1 or 0",
-        "list_attr_celeba.txt promises 9 pictures in its first line, but has 6; download it again",
-        "000002.jpg is missing",
-        "000003.jpg lies in several folders",
-        "000004.jpg has no line in this table",
+        "“000001.jpg” (line 6) has had a line before",
+        "“000005.jpg” (line 7) must have 3 values, each 1, -1 or 0",
+        "“000006.jpg” (line 8) must have 3 values, each 1, -1 or 0",
+        "“list_attr_celeba.txt” promises 9 pictures in its first line, but has 6; download it again",
+        "“000002.jpg” is missing",
+        "“000003.jpg” lies in several folders",
+        "“000004.jpg” has no line in this table",
     ]
 
 
@@ -230,7 +230,7 @@ def test_many_missing_pictures_are_one_failure(write: Callable[..., Path], count
     assert len(finding.cases) == 1
     assert len(finding.failures) == failures
     reason = finding.failures[0].reason
-    assert reason.endswith("000000.jpg is missing" + (", and 20 more like it" if failures == 1 else ""))
+    assert reason.endswith("“000000.jpg” is missing" + (", and 20 more like it" if failures == 1 else ""))
 
 
 def test_an_attribute_called_none_could_not_be_told_from_no_attribute(write: Callable[..., Path]) -> None:

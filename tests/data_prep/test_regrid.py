@@ -203,9 +203,13 @@ def test_nothing_lies_beyond_the_edge_of_the_source(prepare: Callable[..., tuple
 @pytest.mark.parametrize(
     ("shape", "affine", "message"),
     [
-        ((40, 48, 11), AFFINE, r"has shape \(40, 48, 11\), but patient_flair.nii.gz has \(40, 48, 12\); write it"),
-        ((40, 48, 12), turned(1), "has an affine that puts a corner .* mm away from where patient_flair.nii.gz has it"),
-        ((40, 48, 12), AFFINE[:, [1, 0, 2, 3]], r"has shape \(40, 48, 12\) along other directions than patient_fla"),
+        ((40, 48, 11), AFFINE, r"has shape \(40, 48, 11\), but “patient_flair.nii.gz” has \(40, 48, 12\); write it"),
+        (
+            (40, 48, 12),
+            turned(1),
+            "has an affine that puts a corner .* mm away from where “patient_flair.nii.gz” has it",
+        ),
+        ((40, 48, 12), AFFINE[:, [1, 0, 2, 3]], r"has shape \(40, 48, 12\) along other directions than “patient_fla"),
         ((40, 48, 12), np.eye(4), "has an affine that puts a corner"),
     ],
     ids=["shape", "affine", "axes", "none"],

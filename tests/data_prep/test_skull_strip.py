@@ -58,7 +58,7 @@ def test_what_the_command_leaves_is_the_foreground(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ending": "sys.exit('no GPU found')"}, "ended with status 1: no GPU found"),
+        ({"ending": "sys.exit('no GPU found')"}, "ended with status 1: “no GPU found”"),
         ({"ending": "import os; os.remove(sys.argv[2])"}, "wrote no {output}"),
         ({"ending": "open(sys.argv[2], 'w').write('x')"}, "its output"),
         ({"what": "array[:-1]"}, "its output has shape"),

@@ -204,7 +204,7 @@ def test_a_patient_twice_is_a_failure_that_names_both_lines(write_table: WriteTa
     table = write_table('patient,note,flair\nA,"two\nlines",a.nii.gz\nA,,b.nii.gz\nB,,b.nii.gz\n')
     finding = find_table_cases(table)
     assert [case.patient for case in finding.cases] == ["A", "B"]
-    reason = f"{table}: line 4: has the same name as {table}: line 2; rename one"
+    reason = f"{table}: line 4: has the same name as “{table}: line 2”; rename one"
     assert [failure.reason for failure in finding.failures] == [reason]
 
 

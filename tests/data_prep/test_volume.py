@@ -111,7 +111,7 @@ def test_other_voxels_along_the_same_directions_are_a_difference() -> None:
 
 def test_grids_of_other_shape_differ_by_shape() -> None:
     assert on_grid(np.eye(4), shape=(4, 5, 7)).difference_from(on_grid(np.eye(4))) == (
-        "shape (4, 5, 7), but patient_flair.nii has (4, 5, 6)"
+        "shape (4, 5, 7), but “patient_flair.nii” has (4, 5, 6)"
     )
 
 

@@ -85,7 +85,7 @@ def flawed(fpgan: Callable[..., Any], mapped: Mapped, tmp_path_factory: pytest.T
 
 def test_patients_without_a_usable_map_are_left_out_by_name(flawed: Flawed) -> None:
     reasons = {
-        "P6": f"{flawed.maps / 'P6.nii.gz'}: has shape (60, 72, 13), but P6_flair.nii.gz has (60, 72, 12); "
+        "P6": f"{flawed.maps / 'P6.nii.gz'}: has shape (60, 72, 13), but “P6_flair.nii.gz” has (60, 72, 12); "
         "write it on the source's grid",
         "P7": f"{flawed.maps}: holds no map of P7; write P7.nii.gz there",
         "P9": f"{flawed.maps / 'P9'}: holds 2 volumes, first.nii.gz, second.nii.gz; name the map difference.nii.gz",

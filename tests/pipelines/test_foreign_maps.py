@@ -216,7 +216,10 @@ def test_a_voxel_that_is_no_number_is_refused(cohort: Cohort, write_map: Callabl
     [
         ((60, 72, 12, 2), "must be one 3D volume, holds 2; keep the map alone"),
         ((60, 72), "must hold one three-dimensional image"),
-        ((60, 72, 13), r"has shape \(60, 72, 13\), but P1_flair\.nii\.gz has \(60, 72, 12\); write it on the source's"),
+        (
+            (60, 72, 13),
+            r"has shape \(60, 72, 13\), but “P1_flair\.nii\.gz” has \(60, 72, 12\); write it on the source's",
+        ),
     ],
 )
 def test_another_shape_than_the_sources_is_refused(
@@ -228,7 +231,9 @@ def test_another_shape_than_the_sources_is_refused(
 
 def test_a_map_without_the_sources_geometry_is_refused(cohort: Cohort, tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros((60, 72, 12), np.float32), np.eye(4)), tmp_path / "P1.nii.gz")
-    with pytest.raises(DataError, match=r"P1\.nii\.gz: has an affine that puts a corner .* P1_flair\.nii\.gz has it"):
+    with pytest.raises(
+        DataError, match=r"P1\.nii\.gz: has an affine that puts a corner .* where “P1_flair\.nii\.gz” has it"
+    ):
         read_map(tmp_path, "P1", cohort)
 
 

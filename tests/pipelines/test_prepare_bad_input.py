@@ -130,11 +130,11 @@ SPOILERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a mask of another shape": (
         lambda folder: change(file_of(folder, "seg"), lambda array: array[:-1]),
-        "the mask has shape (39, 48, 12), but B_flair.nii.gz has (40, 48, 12); a mask must lie on its image's grid",
+        "the mask has shape (39, 48, 12), but “B_flair.nii.gz” has (40, 48, 12); a mask must lie on its image's grid",
     ),
     "a mask 0.002 mm off": (
         lambda folder: change(file_of(folder, "seg"), lambda array: array, moved(0.002)),
-        "the mask has an affine that puts a corner 0.002 mm away from where B_flair.nii.gz has it",
+        "the mask has an affine that puts a corner 0.002 mm away from where “B_flair.nii.gz” has it",
     ),
     "a mask of halves": (
         lambda folder: change(file_of(folder, "seg"), lambda array: array * np.float32(0.5)),
@@ -142,7 +142,7 @@ SPOILERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "modalities on two grids": (
         lambda folder: change(file_of(folder, "t1ce"), lambda array: array[1:]),
-        "has shape (39, 48, 12), but B_flair.nii.gz has (40, 48, 12); resample it onto the same grid, "
+        "has shape (39, 48, 12), but “B_flair.nii.gz” has (40, 48, 12); resample it onto the same grid, "
         "or give --resample-to-first",
     ),
 }

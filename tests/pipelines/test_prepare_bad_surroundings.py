@@ -107,7 +107,7 @@ def test_of_two_patients_with_one_name_the_second_is_left_out(
     (brats / "A").rename(brats / "HGG" / "A")
     second = rename_patient(brats / "B", "A").rename(brats / "LGG" / "A")
     result = fpgan("prepare", brats, "--output", tmp_path / "cohort", *OPTIONS)
-    words = f"has the same name as {brats / 'HGG' / 'A'}; rename one"
+    words = f"has the same name as “{brats / 'HGG' / 'A'}”; rename one"
     check_left_out(result, tmp_path / "cohort", sound.arrays, ("A", second, words))
 
 
