@@ -37,6 +37,7 @@ from pipelines.reporting.record import REPORT_FORMAT, PatientReport, SourceRecor
 from pipelines.reporting.report_files import ReportFiles
 from pipelines.reporting.settings import ReportSettings
 from pipelines.screen import counted
+from pipelines.seen_scans import seen_before
 from pipelines.standing import standing_of
 
 if TYPE_CHECKING:
@@ -163,7 +164,12 @@ class Reporter:
             lesions=tuple(found.lesions),
             lesion_volume_mm3=round(sum(lesion.volume_mm3 for lesion in found.lesions), 2),
             truth=truth,
-            warnings=(*unusual_inputs(volume, prepared, preparation, self.inputs), *problems, *mask_problems),
+            warnings=(
+                *seen_before(volume.sha256, self.model.metadata),
+                *unusual_inputs(volume, prepared, preparation, self.inputs),
+                *problems,
+                *mask_problems,
+            ),
             files={},
             channels=preparation.channels,
             shown_channel=shown.channel,

@@ -36,6 +36,7 @@ from pipelines.errors import UsageError
 from pipelines.input_range import INPUTS, describe_inputs
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen, counted, duration
+from pipelines.seen_scans import SEEN_SCANS, describe_scans
 from pipelines.validation import validation_on
 
 
@@ -88,6 +89,7 @@ def train(
                         "preparation": cohort.settings.preparation.model_dump(mode="json"),
                         "cohort_digest": config.cohort_digest,
                         INPUTS: inputs.model_dump(mode="json"),
+                        SEEN_SCANS: describe_scans(cohort),
                     },
                     resume=existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file(),
                     on_estimate=display.estimate,
