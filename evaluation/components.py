@@ -11,6 +11,8 @@ import numpy as np
 from evaluation.checks import check_same_shape, check_stack
 
 SpatialDims = Literal[2, 3]
+MIN_SIZE = 10
+"""Components of so many pixels or fewer are none: the patent keeps areas of more than 10 pixels."""
 _NEIGHBORS = {(2, 1): 4, (2, 2): 8, (3, 1): 6, (3, 2): 18, (3, 3): 26}
 """By spatial dimensions and connectivity, how many neighbors a pixel has."""
 
@@ -56,7 +58,7 @@ def find_components(
     *,
     spatial_dims: SpatialDims = 2,
     connectivity: int | None = None,
-    min_size: int = 10,
+    min_size: int = MIN_SIZE,
 ) -> Components:
     """Components of a mask (S, H, W) with more than `min_size` pixels.
 

@@ -33,6 +33,8 @@ _UNCLEAR_BACKGROUND = 0.5
 _INTENSITY_MARGIN = 0.1
 """Brain scans lie up to 0.07 outside the range of three others of their sequence; two sequences can be as close."""
 _END_MARGIN = 0.2
+_CUT_OFF_SHARE = 0.01
+"""A few voxels of skull or neck are outside the field of view of many scans."""
 _DIRECTIONS = ("from left to right", "from posterior to anterior", "from inferior to superior")
 _ENDS: dict[SliceAxis, tuple[str, str]] = {
     "axial": ("lowest", "highest"),
@@ -160,7 +162,7 @@ def evenly_spaced(count: int, *, at_most: int) -> np.ndarray:
 
 
 def _outside_view(prepared: PreparedSlices, preparation: Preparation) -> Iterator[str]:
-    if prepared.pixels_cut_off:
+    if prepared.pixels_cut_off > _CUT_OFF_SHARE * np.count_nonzero(prepared.foreground.inside):
         seen, window = preparation.field_of_view_mm, prepared.window
         field = f"{seen:g} mm" if isinstance(seen, float) else f"{window.height} × {window.width} voxels"
         yield (
@@ -213,7 +215,11 @@ def _intensity(prepared: PreparedSlices, preparation: Preparation, inputs: Input
 def _background(prepared: PreparedSlices, inputs: InputRange | None) -> Iterator[str]:
     usual = inputs.background_share[0] if inputs else 1.0
     if prepared.background_share < min(_UNCLEAR_BACKGROUND, usual):
-        trained = f"; in training scans it was {usual:.0%} or more" if inputs else ""
+        trained = (
+            f"; in training scans it was {'always ' if usual == 1 else ''}{usual:.0%}{'' if usual == 1 else ' or more'}"
+            if inputs
+            else ""
+        )
         yield (
             "Nothing constant surrounds the patient: what was taken for background fills "
             f"{prepared.background_share:.0%} of the scan's faces{trained}. Where the background is noise, the model "

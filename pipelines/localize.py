@@ -183,3 +183,15 @@ def shown_volumes(
         spacing_mm=volume.spacing_mm,
         channel=preparation.channels[channel],
     )
+
+
+def without_anatomy(
+    found: Localization, truth: Truth | None, shown: ShownVolumes
+) -> tuple[Localization, Truth | None, ShownVolumes]:
+    """The same of a source that does not say where the patient's sides are."""
+    unknown = {"hemisphere": None, "height": None}
+    found = replace(found, lesions=[lesion.model_copy(update=unknown) for lesion in found.lesions])
+    if truth is not None:
+        missed = tuple(place.model_copy(update=unknown) for place in truth.missed)
+        truth = truth.model_copy(update={"missed": missed})
+    return found, truth, replace(shown, anatomy=False)

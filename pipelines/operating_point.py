@@ -14,11 +14,13 @@ from anomaly_fpgan.model import FixedPointGAN
 class OperatingPoint:
     """Thresholds from the validation patients' slice labels, both inclusive.
 
-    `candidate` is the peak from which a candidate is listed, `patient` the score from which a patient is abnormal.
+    `candidate` is the peak from which a candidate is listed, `patient` the score from which a patient is abnormal;
+    `warnings` are for readers of reports.
     """
 
     candidate: float
     patient: float
+    warnings: tuple[str, ...] = ()
 
 
 def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
@@ -42,4 +44,7 @@ def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
             "guessing; train longer",
             path=run,
         )
-    return OperatingPoint(candidate=candidate, patient=patient if math.isfinite(patient) else candidate)
+    if math.isfinite(patient):
+        return OperatingPoint(candidate=candidate, patient=patient)
+    warning = "In validation no score parted healthy from diseased patients; the operating point is that of slices."
+    return OperatingPoint(candidate=candidate, patient=candidate, warnings=(warning,))

@@ -170,6 +170,8 @@ def _find_patients(
             leave_out(failure, finding.layout)
         for named in pseudonyms.name_all(finding.cases, root, finding.layout):
             folder = _folder(named.name, task)
+            if folder in cases and cases[folder].case == named.case:
+                continue  # one input, given twice
             if folder in cases:
                 told, shareable = _shared(folder, cases[folder], named, finding.layout)
                 reasons.append(f"{named.name} {told}")

@@ -27,7 +27,7 @@ from evaluation.scores import patient_score
 from pipelines.clock import Clock
 from pipelines.inference import maps_of, model_preparation
 from pipelines.input_range import InputRange, check_inputs, inputs_of, unusual_inputs
-from pipelines.localize import compare_with_truth, localize, shown_volumes
+from pipelines.localize import compare_with_truth, localize, shown_volumes, without_anatomy
 from pipelines.modality import check_modality
 from pipelines.operating_point import OperatingPoint, read_operating_point
 from pipelines.patient_folder import PatientResult, write_patient
@@ -148,9 +148,11 @@ class Reporter:
             truth = None
             if mask is not None:
                 found, truth = compare_with_truth(volume, found, mask, preparation)
+        shown = shown_volumes(volume, prepared, found, mask, preparation)
+        if _is_picture(case):
+            found, truth, shown = without_anatomy(found, truth, shown)
         score = round(patient_score(maps.scores), 6)
         files = self._files(named.name)
-        shown = shown_volumes(volume, prepared, found, mask, preparation)
         report = PatientReport(
             patient=named.name,
             folder=files.folder,
@@ -166,6 +168,8 @@ class Reporter:
             truth=truth,
             warnings=(
                 *seen_before(volume.sha256, self.model.metadata),
+                *_unknown_geometry(case, volume),
+                *self.operating_point.warnings,
                 *unusual_inputs(volume, prepared, preparation, self.inputs),
                 *problems,
                 *mask_problems,
@@ -237,6 +241,24 @@ def _headers(case: Case) -> tuple[tuple[SeriesHeaders, ...], list[str]]:
         return tuple(read_headers(source.files) for source in case.images.values()), []
     except DataError as error:
         return (), [f"No DICOM objects were written: the series {without_private_text(error.problem)}."]
+
+
+def _is_picture(case: Case) -> bool:
+    return next(iter(case.images.values())).format in ("picture", "video")
+
+
+def _unknown_geometry(case: Case, volume: Volume) -> list[str]:
+    if _is_picture(case):
+        return [
+            "Pictures do not say how large they are, nor how the patient lies: what is called a mm is a pixel here."
+        ]
+    forms = (volume.source.qform, volume.source.sform)
+    if all(form is not None and form[1] == 0 for form in forms):
+        return [
+            "The file does not say how the patient lies (qform_code and sform_code are 0): sides and planes are "
+            "guessed, and may be wrong."
+        ]
+    return []
 
 
 def _study_date(headers: SeriesHeaders) -> str | None:

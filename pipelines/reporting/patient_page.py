@@ -12,8 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from data_prep.preparation import Preparation
 from data_prep.slicing import SliceAxis, slice_axis_of
+from evaluation.components import MIN_SIZE
 from pipelines.reporting import figures
-from pipelines.reporting.page import render
+from pipelines.reporting.page import format_threshold, format_volume, render
 from pipelines.reporting.pictures import Kind, Planes, Voxel, draw_picture, scale_uri
 from pipelines.reporting.record import PatientReport, Place, Standing
 from pipelines.reporting.shown import ShownVolumes
@@ -34,6 +35,7 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         viewer: HTML with a script that sets `window.fpganViewer`, whose `goTo(right, anterior, superior)` takes mm.
         for_print: without viewer, buttons and scripts.
     """
+    preparation = Preparation.model_validate(report.preparation)
     planes = Planes(shown)
     pictured = report.lesions[:_PICTURED]
     places: list[tuple[int | None, Voxel]] = [(own.number, shown.index_of(own.center_mm)) for own in pictured]
@@ -46,7 +48,7 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         index="../" * len(report.folder.split("/")) + "index.html",
         viewer=viewer,
         for_print=for_print,
-        prepared=_in_words(Preparation.model_validate(report.preparation)),
+        prepared=_in_words(preparation),
         chart=_chart(report) if report.standing else None,
         comparison=_comparison(report.standing),
         pictures=[list(_draw(report, shown, planes, number, voxel, max_pixels)) for number, voxel in places],
@@ -58,7 +60,27 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         truth_color=figures.TRUTH_COLOR,
         spacing=_times(report.source.spacing_mm),
         coordinates=_coordinates,
+        anatomy=shown.anatomy,
+        smallest=_smallest(preparation),
+        no_candidate=_no_candidate(report, preparation),
     )
+
+
+def _smallest(preparation: Preparation) -> str:
+    """The largest area in a slice that is too small for a candidate."""
+    seen = preparation.field_of_view_mm
+    pixels = f"{MIN_SIZE} pixels of a slice as the model sees it"
+    if not isinstance(seen, float):
+        return pixels
+    return f"{pixels} ({format_volume(MIN_SIZE * (seen / max(preparation.size)) ** 2)} mm²)"
+
+
+def _no_candidate(report: PatientReport, preparation: Preparation) -> str:
+    threshold = format_threshold(report.candidate_threshold)
+    if report.score < report.candidate_threshold:
+        return f"No candidate reaches a peak anomaly of {threshold}."
+    largest = _smallest(preparation)
+    return f"What reaches a peak anomaly of {threshold} covers at most {largest}: too small for a candidate."
 
 
 @dataclass(frozen=True, kw_only=True)

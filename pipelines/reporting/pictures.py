@@ -42,6 +42,7 @@ class Cut:
         lesions: uint16, the number of each candidate, 0 elsewhere.
         truth: bool; None without a mask.
         pixel_mm: height and width of a pixel.
+        anatomy: as in `ShownVolumes`.
     """
 
     axis: SliceAxis
@@ -51,6 +52,7 @@ class Cut:
     lesions: np.ndarray
     truth: np.ndarray | None
     pixel_mm: tuple[float, float]
+    anatomy: bool
 
     @property
     def size_mm(self) -> tuple[float, float]:
@@ -112,6 +114,7 @@ class Planes:
             lesions=plane(shown.lesions),
             truth=None if shown.truth is None else plane(shown.truth),
             pixel_mm=(row_mm, column_mm),
+            anatomy=shown.anatomy,
         )
 
 
@@ -149,7 +152,8 @@ def draw_picture(
         height=height,
         image=figures.data_uri(_png(getattr(cut, kind), kind, max_pixels)),
         outlines=[(name, _path(lines)) for name, lines in cut.outlines(number) if lines] if kind == "input" else [],
-        letters=[(letter, x, y) for letter, (x, y) in zip(LETTERS[cut.axis], (*middle, *ends), strict=True)],
+        letters=list(zip(LETTERS[cut.axis], (*middle, *ends), strict=True)) if cut.anatomy else [],
+        unit="mm" if cut.anatomy else "px",
         bar_mm=bar_mm,
         candidate_color=figures.CANDIDATE_COLOR,
         truth_color=figures.TRUTH_COLOR,

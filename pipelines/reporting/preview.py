@@ -44,7 +44,8 @@ def draw_preview(report: PatientReport, shown: ShownVolumes) -> bytes:
         corner, pixels_a_mm = _paste(canvas, picture, cut, left=place * tile[0], tile=tile)
         if place == 0:
             _outline(draw, cut, corner, pixels_a_mm)
-            _write(draw, (_EDGE, _BAND + tile[1] / 2), LETTERS[axis][0], 20, _SOFT, anchor="lm")
+            if shown.anatomy:
+                _write(draw, (_EDGE, _BAND + tile[1] / 2), LETTERS[axis][0], 20, _SOFT, anchor="lm")
     _draw_scale(canvas, draw, shown.limit)
     buffer = BytesIO()
     canvas.resize((WIDTH, HEIGHT), Image.Resampling.BOX).save(buffer, format="PNG")

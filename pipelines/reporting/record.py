@@ -27,10 +27,11 @@ class Place(Record):
     """Centroid in world coordinates of the source file in mm: right, anterior, superior are positive (RAS+)."""
     center_voxel: Point
     """The same as voxel indices of the source file, from 0, in the order of the file's axes."""
-    hemisphere: Side
-    """The patient's side of the plane through the middle of the foreground; `midline` within 5 mm of it."""
-    height: float
-    """0 at the lowest slice of the foreground, 1 at the highest."""
+    hemisphere: Side | None
+    """The patient's side of the plane through the middle of the foreground; `midline` within 5 mm of it. Null for
+    pictures, which do not say how the patient lies."""
+    height: float | None
+    """0 at the lowest slice of the foreground, 1 at the highest; null for pictures."""
     volume_mm3: float
     """Volume on the grid of the source file, in mm³."""
     longest_diameter_mm: float

@@ -25,6 +25,8 @@ class ShownVolumes:
         affine: (4, 4), from (i, j, k) to world positions (RAS+, mm). An oblique scan keeps its rotation here.
         spacing_mm: voxel sizes along the three axes.
         channel: name of the channel.
+        anatomy: whether the source says where the patient's sides are, and lengths; pictures do not: the axes are those
+            of the picture, and what is called a mm is a pixel.
     """
 
     image: np.ndarray
@@ -36,6 +38,7 @@ class ShownVolumes:
     affine: np.ndarray
     spacing_mm: tuple[float, float, float]
     channel: str
+    anatomy: bool = True
 
     @cached_property
     def limit(self) -> float:

@@ -155,7 +155,7 @@ def _lesion_group(
             _number(ANOMALY, lesion.mean_anomaly, derivation=codes.SCT.Mean),
         ],
         qualitative_evaluations=[
-            QualitativeEvaluation(codes.SCT.Laterality, SIDES[lesion.hemisphere]),
+            *([QualitativeEvaluation(codes.SCT.Laterality, SIDES[lesion.hemisphere])] if lesion.hemisphere else []),
             QualitativeEvaluation(BRIGHTNESS, BRIGHTER if lesion.brighter else DARKER),
         ],
     )

@@ -1,4 +1,4 @@
-"""Folders of patients for the tests of bad input to `fpgan prepare`, and of evaluations without a network."""
+"""A home of its own for every test, and folders of patients, runs and evaluations that several test modules read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,24 @@ from typing import Any
 
 import pytest
 
+from anomaly_fpgan import FixedPointGAN
 from tests.pipelines import mapped as of_maps
+from tests.pipelines.planted_patients import Inputs, write_inputs
 from tests.pipelines.spoiled import OPTIONS, SOUND, Sound, arrays, write_patient
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of this test, so that none makes a salt in that of whoever runs it."""
+    return at_home(tmp_path / "home", monkeypatch)
+
+
+def at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a folder the home of this user, who has no salt yet; for what outlives a test."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    monkeypatch.delenv("FPGAN_SALT", raising=False)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +70,38 @@ def mapped(
         maps = of_maps.write_noisy(root / f"{output.name}_maps", project.brats, noise=noise)
         of_maps.evaluate_maps(fpgan, maps, project.cohort, output, of_maps.SOME)
     return project
+
+
+@pytest.fixture(scope="session")
+def two_channels(fpgan: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained on flair and t1ce of five patients."""
+    root = tmp_path_factory.mktemp("two_channels")
+    for seed in range(5):
+        write_patient(root / "brats", f"T{seed}", seed=20 + seed)
+    training = ["--preset=demo", "--set=training.iterations=2", "--set=training.validate_every=1"]
+    small = [f"--set=training.networks.{name}=4" for name in ("generator_width", "discriminator_width")]
+    for arguments in (
+        ["prepare", root / "brats", "--output", root / "cohort", *OPTIONS],
+        ["train", root / "cohort", "--output", root / "run", *training, *small],
+    ):
+        result = fpgan(*arguments)
+        assert result.exit_code == 0, result.output
+    return root / "run"
+
+
+@pytest.fixture(scope="session")
+def run(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run that lists candidates in every patient, so that every kind of file is written."""
+    folder = tmp_path_factory.mktemp("sensitive") / "run"
+    shutil.copytree(tiny.run, folder)
+    model = FixedPointGAN.load(folder)
+    for name in ("threshold", "patient_threshold"):
+        model.metadata["training"][name] *= 0.3
+    model.save(folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Patients in many formats, with planted texts in all headers."""
+    return write_inputs(tmp_path_factory.mktemp("inputs"))

@@ -21,6 +21,8 @@ SHAPE = (40, 48, 12)
 AFFINE = np.array([[-4.0, 0, 0, 78], [0, -4, 0, 94], [0, 0, 6, -33], [0, 0, 0, 1]])
 OPTIONS = ["--channels", "flair,t1ce", "--size", 32]
 SOUND = ("A", "C", "D")
+INDEX = {".fpgan", "index.html", "patients.csv", "failures.csv"}
+"""What lies beside folders of patients in an output of `fpgan report`."""
 ROOT = Path(__file__).parents[2]
 
 

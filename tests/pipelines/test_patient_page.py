@@ -248,7 +248,7 @@ def test_a_volume_of_one_slice_shows_one_plane() -> None:
 def test_without_a_candidate_the_strongest_difference_is_shown() -> None:
     page = page_of(no_lesions(), lesions=(), lesion_volume_mm3=0.0, abnormal=False)
     assert not page.tables
-    assert "Below the operating point: no candidate reaches a peak anomaly of 0.2." in page.text
+    assert "What reaches a peak anomaly of 0.2 covers at most 10 pixels of a slice" in page.text
     assert "Not abnormal" in page.text
     assert "Difference, axial 4, through strongest difference" in page.text
     assert len(page.all("image")) == 9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from anomaly_fpgan import FixedPointGAN
+from data_prep.layouts import find_cases
 from data_prep.layouts.brats import find_brats_cases
 from data_prep.layouts.channels import parse_channels
 from data_prep.preparation import Preparation
@@ -263,3 +266,76 @@ def test_a_patients_name_injects_no_markup(tmp_path: Path, rotated_anisotropic: 
     page = (tmp_path / "out" / name / "report.html").read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_dask_cluster_writes_the_same_volumes(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="the `cluster` extra is not installed")
+    command = ["report", tiny.run, tiny.brats / "P0", tiny.brats / "P1", tiny.brats / "P2"]
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        result = fpgan(*command, "--output", tmp_path / "dask", "--scheduler", cluster.scheduler_address)
+        assert result.exit_code == 0, result.output
+    assert fpgan(*command, "--output", tmp_path / "alone").exit_code == 0
+    volumes = sorted(path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*.nii.gz"))
+    assert len(volumes) == 9
+    for volume in volumes:
+        assert (tmp_path / "dask" / volume).read_bytes() == (tmp_path / "alone" / volume).read_bytes()
+
+
+def test_a_file_that_does_not_say_how_the_patient_lies_is_warned_of(
+    tmp_path: Path, rotated_anisotropic: np.ndarray
+) -> None:
+    folder = write_block_patient(tmp_path, rotated_anisotropic)
+    path = folder / "Block_flair.nii.gz"
+    assert not any("guessed" in warning for warning in report_on(folder, tmp_path / "known")["warnings"])
+    image = nib.Nifti1Image(np.asarray(nib.load(path).dataobj), None)
+    image.header.set_zooms((0.8, 1.5, 4))
+    image.to_filename(path)
+    (warning,) = (text for text in report_on(folder, tmp_path / "unknown")["warnings"] if "guessed" in text)
+    assert "qform_code and sform_code are 0" in warning
+
+
+def test_what_is_too_small_for_a_candidate_is_said_to_be(tmp_path: Path, rotated_anisotropic: np.ndarray) -> None:
+    folder = write_block_patient(tmp_path, rotated_anisotropic)
+    path = folder / "Block_flair.nii.gz"
+    volume = np.asarray(nib.load(path).dataobj).copy()
+    volume[BLOCK] = 320
+    for i, j, k in ((20, 30, 4), (30, 45, 6), (36, 36, 8)):  # 2.4 × 4.5 mm in pixels of 1.35 mm
+        volume[i : i + 3, j : j + 3, k] = 900
+    nib.Nifti1Image(volume, rotated_anisotropic).to_filename(path)
+    report = report_on(folder, tmp_path / "out", size=96)
+    assert report["abnormal"]
+    assert not report["lesions"]
+    page = (tmp_path / "out" / "Block" / "report.html").read_text()
+    assert "covers at most 10 pixels of a slice as the model sees it (18 mm²): too small for a candidate" in page
+    assert "No candidate reaches" not in page
+
+
+def test_one_input_given_twice_is_one_patient(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    result = fpgan("report", tiny.run, tiny.brats / "P1", tiny.brats, "--output", tmp_path / "reports")
+    assert result.exit_code == 0, result.output
+    assert "8 patients reported" in result.output
+
+
+def test_pictures_are_given_no_sides_and_no_millimeters(tmp_path: Path) -> None:
+    picture = np.zeros((48, 40), np.uint8)
+    picture[6:42, 5:35] = np.random.default_rng(0).integers(90, 110, (36, 30))
+    picture[12:20, 10:18] = 240
+    for domain in ("healthy", "diseased"):
+        (tmp_path / "pictures" / domain).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "pictures" / domain / f"{domain}.png")
+    case = find_cases(tmp_path / "pictures").cases[0]
+    stand_in: Any = Darkener(Preparation(channels=tuple(case.images), size=(48, 40), field_of_view_mm="whole"))
+    reporter = Reporter(
+        model=stand_in,
+        operating_point=OperatingPoint(candidate=0.2, patient=0.3),
+        task=ReportTask(run=tmp_path, digest="", output=tmp_path / "out", settings=ReportSettings()),
+    )
+    report = reporter.report(NamedCase(name="X", case=case))
+    assert "a mm is a pixel" in report.warnings[0]
+    (lesion,) = report.lesions
+    assert lesion.volume_mm3 == 64
+    assert lesion.hemisphere is lesion.height is None
+    page = (tmp_path / "out" / "X" / "report.html").read_text()
+    assert "patient's right is at the left" not in page
+    assert re.search(r">\d+ px</text>", page)
+    assert not re.search(r">\d+ mm</text>|>[RLAP]</text>", page)

@@ -94,14 +94,6 @@ REFUSED = ("</script>", "../../etc", "/etc/passwd", "..", ".", "a/b", "a\\b", "t
 """Names in a table that no file can have."""
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of this test, so that none makes a salt in that of whoever runs it."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
-    monkeypatch.delenv("FPGAN_SALT", raising=False)
-
-
 @pytest.fixture(scope="session")
 def small_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head of few slices, that many copies of take no time."""

@@ -236,17 +236,19 @@ function drawLetters({ name, letters, left, top, width, height, pixelWidth }) {
   context.lineWidth = 3 * ratio;
   context.lineJoin = "round";
   context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
-  write(letters[0], left + edge, top + height / 2, "left", "middle");
-  write(letters[1], left + width - edge, top + height / 2, "right", "middle");
-  write(letters[2], left + width / 2, top + edge, "center", "top");
-  write(letters[3], left + width / 2, top + height - edge, "center", "bottom");
+  if (data.anatomy) {
+    write(letters[0], left + edge, top + height / 2, "left", "middle");
+    write(letters[1], left + width - edge, top + height / 2, "right", "middle");
+    write(letters[2], left + width / 2, top + edge, "center", "top");
+    write(letters[3], left + width / 2, top + height - edge, "center", "bottom");
+  }
   context.font = `${11 * ratio}px system-ui, sans-serif`;
-  write(name, left + 2 * edge, edge, "left", "top");
+  if (data.anatomy) write(name, left + 2 * edge, edge, "left", "top");
   const lengthMm = barMm(0.3 * Math.min(X, Y) * data.voxelMm);
   const length = (lengthMm / data.voxelMm) * pixelWidth;
   const bottom = canvas.height - 1.5 * edge;
   context.fillRect(left + 2 * edge, bottom, length, 1.5 * ratio);
-  write(`${lengthMm} mm`, left + 2 * edge, bottom - edge / 2, "left", "bottom");
+  write(`${lengthMm} ${data.anatomy ? "mm" : "px"}`, left + 2 * edge, bottom - edge / 2, "left", "bottom");
 }
 
 // The longest of 1, 2, 5, 10, 20, 50 … that is not longer.
