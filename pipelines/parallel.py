@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
-from multiprocessing.connection import wait as wait_for_process
-from typing import TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 from data_prep.errors import DataError
 from pipelines.errors import UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_Submit = Callable[[Callable[[Item], Result], Item], "Future[Result | Exception]"]
+
+_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_STOP = 5
 
 
 def for_each(
@@ -28,7 +36,9 @@ def for_each(
         function: picklable, like the items, unless one worker does it all.
         items: taken one by one as work is done, so however many there are, few are held.
         workers: processes on this machine. With several, results come in the order of completion. A worker that dies,
-            for want of memory for example, costs its item alone: the outcome is a `DataError`.
+            for want of memory for example, costs its item alone: the outcome is a `DataError`. Ctrl-C is the caller's
+            to handle: where an exception ends the iteration, no further item is begun, and a `KeyboardInterrupt` is
+            raised in those under way.
         scheduler: address of a running Dask scheduler (`tcp://…`), whose workers are used instead; they need this
             package, and see the same files under the same paths.
 
@@ -37,22 +47,22 @@ def for_each(
     """
     source = iter(items)
     if scheduler:
-        with _dask_executor(scheduler) as (executor, slots):
-            yield from _run(executor, function, source, ahead=2 * slots, unfinished=[])
+        with _dask_cluster(scheduler) as (submit, slots):
+            yield from _run(submit, function, source, ahead=2 * slots, unfinished=[])
     elif workers == 1:
         for item in source:
             yield item, _attempt(function, item)
     else:
         unfinished: list[Item] = []
         while True:
-            with _process_pool(workers) as pool:
-                yield from _run(pool, function, source, ahead=2 * workers, unfinished=unfinished)
+            with _process_pool(workers) as submit:
+                yield from _run(submit, function, source, ahead=2 * workers, unfinished=unfinished)
             if not unfinished:
                 return
             # One of these killed its worker, and with it the pool. Alone in a process, only that one fails again.
             for item in unfinished:
-                with _process_pool(1) as pool:
-                    yield item, _result(pool.submit(_attempt, function, item))
+                with _process_pool(1) as submit:
+                    yield item, _result(submit(function, item))
             unfinished.clear()
 
 
@@ -62,12 +72,12 @@ def check_scheduler(address: str) -> None:
     Raises:
         UsageError: when the scheduler cannot be reached, or has no workers.
     """
-    with _dask_executor(address):
+    with _dask_cluster(address):
         pass
 
 
 def _run(
-    executor: Executor,
+    submit: _Submit[Item, Result],
     function: Callable[[Item], Result],
     source: Iterator[Item],
     *,
@@ -80,7 +90,7 @@ def _run(
     def submit_next() -> None:
         for item in islice(source, 1):
             unfinished.append(item)  # until it is safely handed over
-            running[executor.submit(_attempt, function, item)] = item
+            running[submit(function, item)] = item
             unfinished.pop()
 
     try:
@@ -117,41 +127,93 @@ def _result(future: Future[Result | Exception]) -> Result | Exception:
 
 
 @contextmanager
-def _process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _process_pool(workers: int) -> Iterator[_Submit[Any, Any]]:
     # "spawn" behaves alike on every platform and does not inherit threads that libraries have started.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_end_with_parent)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    lifeline, parents_end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_follow_parent, initargs=(lifeline,))
+
+    def submit(function: Callable[[Any], Any], item: Any) -> Future[Any]:
+        with _interrupts_wait():
+            return pool.submit(_attempt_unless_stopped, function, item)
+
+    with lifeline, parents_end:
+        try:
+            yield submit
+        except BaseException:
+            parents_end.close()
+            raise
+        finally:
+            with _interrupts_wait():
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """Workers of a killed run would wait for work for ever, and write on meanwhile."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C acts when the block ends. Processes that start in it are deaf to Ctrl-C, even while they import."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
         return
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+_stopped = threading.Event()
+"""In a worker: its parent wants no more work, or is gone."""
+
+
+def _follow_parent(lifeline: Connection) -> None:
+    """Stop when the parent closes its end of `lifeline`, or dies: workers would wait, and write on, for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def watch() -> None:
-        wait_for_process([parent.sentinel])
+        lifeline.poll(None)
+        _stopped.set()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(_SECONDS_TO_STOP)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _attempt_unless_stopped(function: Callable[[Item], Result], item: Item) -> Result | Exception:
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        if _stopped.is_set():
+            raise KeyboardInterrupt
+        return _attempt(function, item)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(*_: object) -> None:
+    """Ctrl-C reaches all processes of a group, but the parent alone decides. Once: what cleans up is not disturbed."""
+    if _stopped.is_set():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+
 @contextmanager
-def _dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
+def _dask_cluster(address: str) -> Iterator[tuple[_Submit[Any, Any], int]]:
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise UsageError("--scheduler needs Dask; install it with `pip install 'fpgan[cluster]'`") from error
     try:
-        client = Client(address, timeout=20, set_as_default=False)
-    except (OSError, ValueError) as error:  # a wrong address; nobody answers there
-        raise UsageError(f"--scheduler {address}: no Dask scheduler answers there") from error
+        # A client that cannot connect tries on for long, and then complains of itself.
+        socket.create_connection(get_address_host_port(address), timeout=_SECONDS_TO_CONNECT).close()
+        client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+    except (OSError, ValueError, OverflowError) as error:  # a wrong address; nobody answers there; no such port
+        problem = "no Dask scheduler answers there; give the address that it shows, as tcp://HOST:8786"
+        raise UsageError(f"--scheduler {address}: {problem}") from error
     with client:
         slots = sum(client.nthreads().values())
         if not slots:
             raise UsageError(f"--scheduler {address}: has no workers")
-        yield client.get_executor(pure=False, retries=0), slots
+        yield partial(client.get_executor(pure=False, retries=0).submit, _attempt), slots

@@ -16,9 +16,9 @@ from tests.pipelines.spoiled import OPTIONS, SOUND, Sound, arrays, write_patient
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of this test, so that none makes a salt in that of whoever runs it."""
-    return at_home(tmp_path / "home", monkeypatch)
+    return at_home(tmp_path_factory.mktemp("home"), monkeypatch)
 
 
 def at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -75,7 +75,7 @@ def test_no_worker_loads_torch() -> None:
 
 def test_a_dask_cluster_gives_the_same_results() -> None:
     distributed = pytest.importorskip("distributed", reason="the cluster extra is not installed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "processes": False}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster:
         results = for_each(square, range(20), scheduler=cluster.scheduler_address)
         assert {n: str(r) if isinstance(r, Exception) else r for n, r in results} == EXPECTED

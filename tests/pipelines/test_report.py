@@ -310,12 +310,6 @@ def test_what_is_too_small_for_a_candidate_is_said_to_be(tmp_path: Path, rotated
     assert "No candidate reaches" not in page
 
 
-def test_one_input_given_twice_is_one_patient(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
-    result = fpgan("report", tiny.run, tiny.brats / "P1", tiny.brats, "--output", tmp_path / "reports")
-    assert result.exit_code == 0, result.output
-    assert "8 patients reported" in result.output
-
-
 def test_pictures_are_given_no_sides_and_no_millimeters(tmp_path: Path) -> None:
     picture = np.zeros((48, 40), np.uint8)
     picture[6:42, 5:35] = np.random.default_rng(0).integers(90, 110, (36, 30))
