@@ -249,7 +249,8 @@ def _with_spacing(
 def _why_blank(shares: np.ndarray, preparation: Preparation) -> str:
     limit = preparation.min_foreground_share
     found = f"no slice has a foreground share of {limit:g} or more (at most {shares.max():.2g})"
-    return f"{found if limit else 'no pixel shows the patient'}; check its voxel size, and --field-of-view-mm"
+    advice = "check its voxel size, and the field of view (--field-of-view-mm of `fpgan prepare`)"
+    return f"{found if limit else 'no pixel shows the patient'}; {advice}"
 
 
 def _foregrounds(volume: Volume, preparation: Preparation, mask: np.ndarray | None) -> list[Foreground]:

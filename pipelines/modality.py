@@ -33,4 +33,6 @@ def check_modality(channel: str, modality: str, path: Path) -> None:
     if expected in (None, modality) or is_alike or modality not in _MODALITY_OF_CHANNEL.values():
         return
     wanted = channel if channel.upper() == expected else f"{channel} ({expected})"
-    raise DataError(f"is a {modality} series by its header; the model was trained on {wanted}; give another", path=path)
+    article = "an" if modality[0] in "MN" else "a"
+    problem = f"is {article} {modality} series by its header; the model was trained on {wanted}; give another"
+    raise DataError(problem, path=path)

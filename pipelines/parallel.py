@@ -178,6 +178,8 @@ def _follow_parent(lifeline: Connection) -> None:
         time.sleep(_SECONDS_TO_STOP)
         os._exit(1)
 
+    if lifeline.poll():  # closed while this process imported: no work must begin before the thread runs
+        _stopped.set()
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -207,7 +209,9 @@ def _dask_cluster(address: str) -> Iterator[tuple[_Submit[Any, Any], int]]:
         raise UsageError("--scheduler needs Dask; install it with `pip install 'fpgan[cluster]'`") from error
     try:
         # A client that cannot connect tries on for long, and then complains of itself.
-        socket.create_connection(get_address_host_port(address), timeout=_SECONDS_TO_CONNECT).close()
+        with socket.create_connection(get_address_host_port(address), timeout=_SECONDS_TO_CONNECT) as connection:
+            if address.startswith("tcp://"):  # where Dask speaks first, and its dashboard, for example, waits
+                connection.recv(1)
         client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError, OverflowError) as error:  # a wrong address; nobody answers there; no such port
         problem = "no Dask scheduler answers there; give the address that it shows, as tcp://HOST:8786"

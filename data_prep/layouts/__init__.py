@@ -55,6 +55,9 @@ def find_cases(
         if not layout and unreadable:
             raise DataError(unreadable[0].reason)
         if not layout:
+            if not is_folder(root):
+                problem = "is a file of no layout this program knows; single pictures are not taken: give their folder"
+                raise DataError(f"{problem}; docs/data.md shows what is taken", path=root)
             known = ", ".join(_LAYOUTS)
             problem = f"holds no images in a layout this program knows ({known}); docs/data.md shows each"
             raise DataError(problem, path=root)

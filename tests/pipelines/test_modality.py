@@ -58,7 +58,7 @@ def test_a_modality_that_fits_or_says_nothing_is_accepted(channel: str, modality
             "CT",
             "series: is a CT series by its header; the model was trained on flair (MR); give another",
         ),
-        ("ct", "MR", "series: is a MR series by its header; the model was trained on ct; give another"),
+        ("ct", "MR", "series: is an MR series by its header; the model was trained on ct; give another"),
         ("pet", "CT", "series: is a CT series by its header; the model was trained on pet (PT); give another"),
         ("dx", "CT", "series: is a CT series by its header; the model was trained on dx; give another"),
     ],

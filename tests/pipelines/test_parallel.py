@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ import pytest
 
 from data_prep.errors import DataError
 from pipelines.errors import UsageError
-from pipelines.parallel import for_each
+from pipelines.parallel import check_scheduler, for_each
 
 
 def square(number: int) -> int:
@@ -81,11 +83,23 @@ def test_a_dask_cluster_gives_the_same_results() -> None:
         assert {n: str(r) if isinstance(r, Exception) else r for n, r in results} == EXPECTED
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "tcp://127.0.0.1:notaport"])
-def test_a_scheduler_that_is_not_there_is_told(address: str) -> None:
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:9", "nonsense", "nonsense://x", "tcp://127.0.0.1:notaport", "tcp://127.0.0.1:65536"]
+)
+def test_a_scheduler_that_is_not_there_is_told_at_once(address: str) -> None:
     pytest.importorskip("distributed", reason="the cluster extra is not installed")
-    with pytest.raises(UsageError, match="no Dask scheduler answers there"):
+    begin = time.monotonic()
+    with pytest.raises(UsageError, match=r"no Dask scheduler answers there; give .* tcp://HOST:8786"):
         list(for_each(square, range(2), scheduler=address))
+    gc.collect()  # a client that was made in vain waits for 40 s when it is deleted
+    assert time.monotonic() - begin < 10
+
+
+def test_a_server_of_another_kind_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="the cluster extra is not installed")
+    monkeypatch.setattr("pipelines.parallel._SECONDS_TO_CONNECT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UsageError, match="no Dask scheduler"):
+        check_scheduler(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
@@ -103,6 +117,55 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
         wait_until(lambda: len(list(pids.iterdir())) == 2)
         parent.kill()
     wait_until(lambda: not any(Path(f"/proc/{pid.name}").exists() or alive(int(pid.name)) for pid in pids.iterdir()))
+
+
+INTERRUPTED = """
+import signal, sys, time
+from pathlib import Path
+from pipelines.parallel import for_each
+
+folder = Path(sys.argv[1])
+
+def work(n):
+    half = folder / f"half-{n}"
+    half.touch()
+    (folder / f"begun-{n}").touch()
+    try:
+        time.sleep(60)
+    finally:
+        half.unlink()
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have switched off
+    try:
+        list(for_each(work, range(9), workers=2))
+    except KeyboardInterrupt:
+        sys.exit(130)
+else:
+    (folder / f"imports-{time.monotonic_ns()}").touch()
+    time.sleep(1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no process groups that are sent a signal")
+@pytest.mark.parametrize(("moment", "begun"), [("imports", set()), ("begun", {"begun-0", "begun-1"})])
+def test_ctrl_c_ends_all_processes_silently_and_leaves_nothing_half_done(
+    tmp_path: Path, moment: str, begun: set[str]
+) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(INTERRUPTED)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, script, folder]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as parent:
+        wait_until(lambda: len(list(folder.glob(f"{moment}-*"))) == 2)
+        os.killpg(parent.pid, signal.SIGINT)
+        output, _ = parent.communicate(timeout=30)  # of which one piece of work would take 60
+    assert (parent.returncode, output) == (130, b"")
+    assert {path.name for path in folder.iterdir() if not path.name.startswith("imports")} == begun
 
 
 def wait_until(condition: object, seconds: float = 60) -> None:

@@ -104,7 +104,7 @@ SPOILERS: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda folder: put_number(file_of(folder), SFORM, 0, 0, 0, 0),
         "has a singular or non-finite affine, or absurd voxel sizes; export it again",
     ),
-    "voxels of a micrometer": (lambda folder: all_scaled(folder, 1e-3), "check its voxel size, and --field-of-view-mm"),
+    "voxels of a micrometer": (lambda folder: all_scaled(folder, 1e-3), "check its voxel size, and the field of view"),
     "a NaN voxel": (lambda folder: change(file_of(folder), with_voxel(np.nan)), "holds NaN or infinite voxels"),
     "an infinite voxel": (lambda folder: change(file_of(folder), with_voxel(-np.inf)), "holds NaN or infinite voxels"),
     "all zeros": (lambda folder: change(file_of(folder, "t1ce"), np.zeros_like), "every voxel is 0; it holds no image"),

@@ -245,10 +245,12 @@ def test_an_output_that_cannot_be_made(fpgan: Callable[..., Any], sound: Sound, 
 def test_a_source_that_is_not_there_or_holds_nothing(fpgan: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "picture.png").touch()
     for name, words in (
         ("nowhere", "does not exist; check the path"),
         ("loop", "does not exist; check the path"),
         ("empty", "holds no images in a layout this program knows"),
+        ("picture.png", "is a file of no layout this program knows; single pictures are not taken: give their folder"),
         ("empty\nplace", "does not exist; check the path"),
     ):
         line = check_refused(fpgan("prepare", tmp_path / name, "--output", tmp_path / "out"), words)
