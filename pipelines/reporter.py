@@ -65,6 +65,8 @@ def report_one(named: NamedCase, task: ReportTask) -> PatientRow:
         DataError: when a file of the patient cannot be used.
     """
     path = next(iter(named.case.images.values())).name
+    if task.threads is not None:  # in a process of several; the one that started them keeps its own
+        torch.set_num_threads(task.threads)
     with _ONE_AT_A_TIME, bounded_by_memory(path):
         reporter = loaded(task)
         try:
@@ -84,8 +86,6 @@ def loaded(task: ReportTask) -> Reporter:
     Raises:
         ModelError: as `Reporter.load`.
     """
-    if task.threads is not None:
-        torch.set_num_threads(task.threads)
     return Reporter.load(task)
 
 

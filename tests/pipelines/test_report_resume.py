@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.pipelines.spoiled import (
     INDEX,
@@ -103,3 +104,14 @@ def test_two_workers_write_what_one_writes(fpgan: Fpgan, tiny: Any, tmp_path: Pa
     assert trees[0].keys() == trees[1].keys()
     for name, raw in trees[0].items():
         assert trees[1][name] == raw, name
+
+
+def test_several_workers_leave_this_process_its_threads(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        command = ["report", tiny.run, tiny.brats / "P1", "--output", tmp_path / "reports", "--workers", 2]
+        assert fpgan(*command).exit_code == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
