@@ -48,6 +48,7 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         index="../" * len(report.folder.split("/")) + "index.html",
         viewer=viewer,
         for_print=for_print,
+        has_viewer=not for_print and len(planes.axes) > 1,  # of a single slice, the picture shows it all
         prepared=_in_words(preparation),
         chart=_chart(report) if report.standing else None,
         comparison=_comparison(report.standing),
@@ -106,7 +107,7 @@ def _draw(
     subject = "strongest difference" if number is None else f"candidate {number}"
     for axis in planes.axes:
         cut = planes.through(axis, voxel)
-        place = f"{axis} {_index_in_file(report, shown, axis, voxel)}"
+        place = f"{axis if shown.anatomy else 'slice'} {_index_in_file(report, shown, axis, voxel)}"
         for kind, words in _KINDS.items():
             title = f"{words.capitalize()}, {place}, through {subject}"
             yield draw_picture(cut, kind, title=title, corner=place, number=number, max_pixels=max_pixels)

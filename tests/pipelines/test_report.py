@@ -332,4 +332,5 @@ def test_pictures_are_given_no_sides_and_no_millimeters(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "X" / "report.html").read_text()
     assert "patient's right is at the left" not in page
     assert re.search(r">\d+ px</text>", page)
+    assert "fpganViewer" not in page  # of a single slice, the picture shows it all
     assert not re.search(r">\d+ mm</text>|>[RLAP]</text>", page)
