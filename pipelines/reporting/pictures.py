@@ -140,7 +140,7 @@ def draw_picture(
     left, top = (width - side) / 2, (height - side) / 2
     middle = ((-margin / 2, height / 2), (width + margin / 2, height / 2))
     ends = ((width / 2, -margin / 2), (width / 2, height + margin / 2))
-    bar_mm = _round_length(0.22 * side)
+    bar_mm = round_length(0.22 * side)
     picture = render(
         "picture.html",
         title=title,
@@ -207,7 +207,7 @@ def _path(lines: list[np.ndarray]) -> str:
     return "".join("M" + "L".join(f"{x:.5g} {y:.5g}" for x, y in line[:-1]) + "Z" for line in lines)
 
 
-def _round_length(longest: float) -> float:
+def round_length(longest: float) -> float:
     """The largest of 1, 2, 5, 10, … (and of smaller powers of ten) up to `longest`."""
     power = 10.0 ** math.floor(math.log10(longest))
     return max(step * power for step in (1, 2, 5) if step * power <= longest)

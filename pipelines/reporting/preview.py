@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data_prep.preparation import Preparation
 from pipelines.reporting import figures
-from pipelines.reporting.pictures import LETTERS, Cut, Planes, difference_palette
+from pipelines.reporting.pictures import LETTERS, Cut, Planes, difference_palette, round_length
 from pipelines.reporting.record import PatientReport
 from pipelines.reporting.shown import ShownVolumes
 
@@ -44,8 +44,7 @@ def draw_preview(report: PatientReport, shown: ShownVolumes) -> bytes:
         corner, pixels_a_mm = _paste(canvas, picture, cut, left=place * tile[0], tile=tile)
         if place == 0:
             _outline(draw, cut, corner, pixels_a_mm)
-            if shown.anatomy:
-                _write(draw, (_EDGE, _BAND + tile[1] / 2), LETTERS[axis][0], 20, _SOFT, anchor="lm")
+        _mark(draw, cut, left=place * tile[0], tile=tile, pixels_a_mm=pixels_a_mm / _SMOOTH)
     _draw_scale(canvas, draw, shown.limit)
     buffer = BytesIO()
     canvas.resize((WIDTH, HEIGHT), Image.Resampling.BOX).save(buffer, format="PNG")
@@ -89,6 +88,21 @@ def _outline(draw: ImageDraw.ImageDraw, cut: Cut, corner: tuple[float, float], p
             draw.line(points, fill=color, width=(2 if name == "truth" else 3) * _SMOOTH, joint="curve")
 
 
+def _mark(draw: ImageDraw.ImageDraw, cut: Cut, *, left: int, tile: tuple[int, int], pixels_a_mm: float) -> None:
+    """Orientation letters at the borders of a tile, and a bar of known length at its lower left."""
+    right, top, bottom, middle = left + tile[0], _BAND, HEIGHT - _EDGE, _BAND + tile[1] / 2
+    if cut.anatomy:
+        center = left + tile[0] / 2
+        sides = [(left + _EDGE, middle, "lm"), (right - _EDGE, middle, "rm")]
+        places = [*sides, (center, top, "mt"), (center, bottom, "mb")]
+        for letter, (x, y, anchor) in zip(LETTERS[cut.axis], places, strict=True):
+            _write(draw, (x, y), letter, 16, _SOFT, anchor=anchor)
+    length = round_length(0.25 * tile[0] / pixels_a_mm)
+    x = left + _EDGE
+    draw.line([(value * _SMOOTH) for value in (x, bottom, x + length * pixels_a_mm, bottom)], _SOFT, width=2 * _SMOOTH)
+    _write(draw, (x, bottom - 4), f"{length:g} {'mm' if cut.anatomy else 'px'}", 13, _SOFT, anchor="lb")
+
+
 def _draw_scale(canvas: Image.Image, draw: ImageDraw.ImageDraw, limit: float) -> None:
     left, top, bottom = WIDTH - _SCALE + 4, _BAND + 30, HEIGHT - _EDGE - 32
     column = Image.fromarray(difference_palette()[:0:-1, None])
@@ -101,7 +115,8 @@ def _draw_scale(canvas: Image.Image, draw: ImageDraw.ImageDraw, limit: float) ->
 def _write(
     draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, color: str, *, anchor: str
 ) -> None:
-    draw.text((place[0] * _SMOOTH, place[1] * _SMOOTH), text, color, _font(size), anchor=anchor)
+    where = (place[0] * _SMOOTH, place[1] * _SMOOTH)
+    draw.text(where, text, color, _font(size), anchor=anchor, stroke_width=_SMOOTH, stroke_fill=_PAPER)
 
 
 @cache

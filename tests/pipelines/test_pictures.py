@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from io import BytesIO
 from xml.etree import ElementTree
 
@@ -212,3 +213,16 @@ def test_a_preview_shows_outlines_and_difference_beside_each_other(patient: str)
 
 def test_a_volume_of_one_slice_has_a_preview() -> None:
     assert draw_preview(patient_report(), one_slice()).startswith(b"\x89PNG")
+
+
+def test_a_preview_has_letters_only_where_the_source_says_how_the_patient_lies() -> None:
+    shown = shown_patient()
+    known, unknown = (
+        np.asarray(Image.open(BytesIO(draw_preview(patient_report(), one))).convert("L")).astype(int)
+        for one in (shown, replace(shown, anatomy=False))
+    )
+    changed = np.argwhere(known != unknown)
+    middle = HEIGHT / 2 + 23  # of the tiles, below the band of text
+    left = changed[(changed[:, 1] < 40) & (abs(changed[:, 0] - middle) < 15)]
+    assert len(left) > 20  # an R
+    assert known.shape == unknown.shape == (HEIGHT, WIDTH)
