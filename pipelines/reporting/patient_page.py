@@ -16,7 +16,7 @@ from evaluation.components import MIN_SIZE
 from pipelines.reporting import figures
 from pipelines.reporting.page import format_threshold, format_volume, render
 from pipelines.reporting.pictures import Kind, Planes, Voxel, draw_picture, scale_uri
-from pipelines.reporting.record import PatientReport, Place, Standing
+from pipelines.reporting.record import Lesion, PatientReport, Place, Standing
 from pipelines.reporting.shown import ShownVolumes
 
 _PICTURED = 24
@@ -38,7 +38,7 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
     preparation = Preparation.model_validate(report.preparation)
     planes = Planes(shown)
     pictured = report.lesions[:_PICTURED]
-    places: list[tuple[int | None, Voxel]] = [(own.number, shown.index_of(own.center_mm)) for own in pictured]
+    places: list[tuple[int | None, Voxel]] = [(own.number, _voxel_of(own, shown)) for own in pictured]
     places = places or [(None, planes.strongest())]
     max_pixels = _PIXELS // (len(places) * len(planes.axes) * len(_KINDS))
     return render(
@@ -65,6 +65,17 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         smallest=_smallest(preparation),
         no_candidate=_no_candidate(report, preparation),
     )
+
+
+def _voxel_of(lesion: Lesion, shown: ShownVolumes) -> Voxel:
+    """The voxel of a candidate that is nearest to its centroid, which may lie beside it, as that of a ring does."""
+    center = shown.index_of(lesion.center_mm)
+    if shown.lesions[center] == lesion.number:
+        return center
+    voxels = np.argwhere(shown.lesions == lesion.number)
+    distances = (((voxels - center) * shown.spacing_mm) ** 2).sum(axis=1)
+    i, j, k = map(int, voxels[distances.argmin()] if len(voxels) else center)
+    return i, j, k
 
 
 def _smallest(preparation: Preparation) -> str:

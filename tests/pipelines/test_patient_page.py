@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -306,3 +307,17 @@ def test_a_printed_page_holds_the_sections_and_candidates() -> None:
     assert below["Candidates in pictures"] == [f"Candidate {number}" for number in range(1, 5)]
     assert 3 <= len(document.pages) <= 5
     assert document.write_pdf().startswith(b"%PDF")
+
+
+def test_pictures_go_through_a_candidate_also_where_its_centroid_lies_beside_it() -> None:
+    shown = shown_patient()
+    bent = np.zeros_like(shown.lesions)
+    bent[4:6, 6:8, 3] = bent[7:9, 9:11, 3] = 1
+    center = shown.affine @ (6, 8, 3, 1)
+    own = lesion(center_mm=tuple(center[:3]))
+    page = render_patient_page(patient_report(lesions=(own,)), replace(shown, lesions=bent), Markup())
+    outlined = re.findall(r"<title>Input, (\w+) \d+, through[^<]*</title>.*?</svg>", page, re.DOTALL)
+    assert outlined == ["axial", "coronal", "sagittal"]
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        if "<title>Input" in svg:
+            assert 'class="candidate"' in svg
