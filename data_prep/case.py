@@ -70,6 +70,11 @@ class Case:
             object.__setattr__(self, "subject", self.patient)
 
     @property
+    def first(self) -> Source:
+        """Where the first channel comes from; messages name the patient's files by it."""
+        return next(iter(self.images.values()))
+
+    @property
     def sources(self) -> list[Source]:
         """All sources in a fixed order."""
         return [*self.images.values(), *(extra for extra in (self.mask, self.foreground) if extra)]

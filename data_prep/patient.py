@@ -85,7 +85,7 @@ def read_and_prepare(
     Raises:
         DataError: when a file cannot be used, or the skull stripping command failed.
     """
-    with bounded_by_memory(next(iter(case.images.values())).name):
+    with bounded_by_memory(case.first.name):
         volume = _read_channels(case, resample_to_first=preparation.resample_to_first)
         foreground = None
         if skull_strip:

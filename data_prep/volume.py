@@ -29,6 +29,7 @@ class SourceGrid:
         affine: maps those indices to world positions (RAS+, mm).
         qform, sform: the two transforms of a NIfTI header with their codes; None in other formats.
         units: the xyzt code of a NIfTI header; 2 is mm.
+        has_anatomy: whether it says how large the patient is and how the patient lies; pictures and videos do not.
         slice_names: for volumes made of files, the file of each position along the last axis, in file order.
     """
 
@@ -39,6 +40,7 @@ class SourceGrid:
     qform: tuple[np.ndarray, int] | None = None
     sform: tuple[np.ndarray, int] | None = None
     units: int = 2
+    has_anatomy: bool = True
     slice_names: tuple[str, ...] = ()
 
     def from_ras(self, array: np.ndarray) -> np.ndarray:

@@ -215,11 +215,8 @@ def _intensity(prepared: PreparedSlices, preparation: Preparation, inputs: Input
 def _background(prepared: PreparedSlices, inputs: InputRange | None) -> Iterator[str]:
     usual = inputs.background_share[0] if inputs else 1.0
     if prepared.background_share < min(_UNCLEAR_BACKGROUND, usual):
-        trained = (
-            f"; in training scans it was {'always ' if usual == 1 else ''}{usual:.0%}{'' if usual == 1 else ' or more'}"
-            if inputs
-            else ""
-        )
+        usually = "always 100%" if usual == 1 else f"{usual:.0%} or more"
+        trained = f"; in training scans it was {usually}" if inputs else ""
         yield (
             "Nothing constant surrounds the patient: what was taken for background fills "
             f"{prepared.background_share:.0%} of the scan's faces{trained}. Where the background is noise, the model "

@@ -19,8 +19,6 @@ from pipelines.place import Anatomy, centroid_of
 from pipelines.reporting.record import Lesion, Place, Truth
 from pipelines.reporting.shown import ShownVolumes
 
-MIN_TRUTH_VOXELS = 10
-"""Lesions of a ground truth of this size or smaller do not count, as in evaluations."""
 MOST_LESIONS = np.iinfo(np.uint16).max
 """A DICOM segmentation cannot hold more, either."""
 
@@ -130,9 +128,10 @@ def compare_with_truth(
 ) -> tuple[Localization, Truth]:
     """The same with what each lesion hits, and the count, by the centroid rule in three dimensions.
 
-    `truth` is the patient's own mask, (I, J, K) bool on the volume's grid in RAS+ order.
+    `truth` is the patient's own mask, (I, J, K) bool on the volume's grid in RAS+ order. As in evaluations, its
+    components of 10 voxels or fewer do not count.
     """
-    lesions = find_components(truth, truth, spatial_dims=3, min_size=MIN_TRUTH_VOXELS)
+    lesions = find_components(truth, truth, spatial_dims=3)
     anatomy = Anatomy.of(volume, found.foreground, slice_axis_of(preparation.axis))
     hitting, hit, on_truth = hits_by_centroid(found.centroids, lesions, truth)
     matches: list[Any] = ["excused" if is_excused else "false" for is_excused in on_truth]
@@ -182,16 +181,5 @@ def shown_volumes(
         affine=volume.affine,
         spacing_mm=volume.spacing_mm,
         channel=preparation.channels[channel],
+        anatomy=volume.source.has_anatomy,
     )
-
-
-def without_anatomy(
-    found: Localization, truth: Truth | None, shown: ShownVolumes
-) -> tuple[Localization, Truth | None, ShownVolumes]:
-    """The same of a source that does not say where the patient's sides are."""
-    unknown = {"hemisphere": None, "height": None}
-    found = replace(found, lesions=[lesion.model_copy(update=unknown) for lesion in found.lesions])
-    if truth is not None:
-        missed = tuple(place.model_copy(update=unknown) for place in truth.missed)
-        truth = truth.model_copy(update={"missed": missed})
-    return found, truth, replace(shown, anatomy=False)

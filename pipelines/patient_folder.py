@@ -127,11 +127,10 @@ def _write_pages(
 ) -> PatientReport:
     """Write preview and page, and the latter as PDF; returns the report with all files that there are then."""
     (folder / files.preview).write_bytes(draw_preview(report, shown))
-    wanted = files.by_name if pdf else {name: path for name, path in files.by_name.items() if path != files.pdf}
-    later = (files.page, files.pdf, files.record, files.lesion_table)
-    report = report.model_copy(
-        update={"files": {n: path for n, path in wanted.items() if path in later or (folder / path).is_file()}}
-    )
+    dicom = (files.segmentation, files.structured_report)
+    absent = {path for path in dicom if not (folder / path).is_file()} | (set() if pdf else {files.pdf})
+    written = {name: path for name, path in files.by_name.items() if path not in absent}
+    report = report.model_copy(update={"files": written})
     page = render_patient_page(report, shown, render_viewer(shown))
     (folder / files.page).write_text(page, encoding="utf-8")
     if pdf:

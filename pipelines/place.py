@@ -12,6 +12,7 @@ from scipy.spatial.distance import pdist
 
 from data_prep.foreground import bounding_box
 from data_prep.volume import Volume
+from pipelines.reporting.record import Side
 
 MIDLINE_MM = 5.0
 """What lies as near to the middle of the patient belongs to no side."""
@@ -46,8 +47,6 @@ class Anatomy:
         center_mm = volume.affine[:3, :3] @ center + volume.affine[:3, 3]
         to_file = np.linalg.inv(volume.source.affine)
         center_in_file = to_file[:3, :3] @ center_mm + to_file[:3, 3]
-        aside_mm = (center[0] - self.extent[0].mean()) * volume.spacing_mm[0]
-        bottom, top = self.extent[2]
         axis = self.slice_axis
         digits = max(2, 2 - math.floor(math.log10(min(volume.spacing_mm))))  # of a voxel a hundredth
         used = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) + box[axis].start
@@ -55,13 +54,21 @@ class Anatomy:
         return {
             "center_mm": tuple(round(float(value), digits) + 0.0 for value in center_mm),
             "center_voxel": tuple(round(float(value), 2) + 0.0 for value in center_in_file),
-            "hemisphere": "midline" if abs(aside_mm) <= MIDLINE_MM else "right" if aside_mm > 0 else "left",
-            "height": round(float(np.clip((center[2] - bottom) / max(1, top - bottom), 0, 1)), 3),
+            "hemisphere": self._hemisphere(center) if volume.source.has_anatomy else None,
+            "height": self._height(center) if volume.source.has_anatomy else None,
             "volume_mm3": _six_digits(np.count_nonzero(inside) * abs(np.linalg.det(volume.affine[:3, :3]))),
             "longest_diameter_mm": _six_digits(longest_diameter_mm(inside, volume.affine)),
             "first_slice": first,
             "last_slice": last,
         }
+
+    def _hemisphere(self, center: np.ndarray) -> Side:
+        aside_mm = (center[0] - self.extent[0].mean()) * self.volume.spacing_mm[0]
+        return "midline" if abs(aside_mm) <= MIDLINE_MM else "right" if aside_mm > 0 else "left"
+
+    def _height(self, center: np.ndarray) -> float:
+        bottom, top = self.extent[2]
+        return round(float(np.clip((center[2] - bottom) / max(1, top - bottom), 0, 1)), 3)
 
 
 def centroid_of(inside: np.ndarray, box: Box) -> np.ndarray:

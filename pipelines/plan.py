@@ -95,10 +95,10 @@ def plan(source: Path, request: PrepareRequest) -> Plan:
     subject_splits = _subject_splits(finding.cases, folds=request.cohort.get("folds") or 0)
     if not finding.cases:
         return Plan(finding=finding, unlabeled=unlabeled, subject_splits={}, settings=None, notes=notes)
-    first = finding.cases[0]
-    pictures = next(iter(first.images.values())).format in ("picture", "video")
+    case = finding.cases[0]
+    pictures = case.first.format in ("picture", "video")
     preparation = Preparation(
-        channels=tuple(first.images),
+        channels=tuple(case.images),
         **({**PICTURE_DEFAULTS, **request.preparation} if pictures else request.preparation),
     )
     settings = CohortSettings(
@@ -152,7 +152,7 @@ def _without_unlabeled(finding: Finding) -> tuple[Finding, list[Case]]:
         elif case.mask or case.domains is not None or case.slice_domains is not None:
             cases.append(case)
         else:
-            place = next(iter(case.images.values())).name
+            place = case.first.name
             error = DataError("has neither a lesion mask nor a label; add one, or give --labels TABLE", path=place)
             failures.append(Failure.of(case.patient, error))
             unlabeled.append(case)

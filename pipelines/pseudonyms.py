@@ -57,7 +57,7 @@ class Pseudonyms:
         """Cases found at or below `root` in a layout, under the names that outputs may show."""
         named = []
         for case in cases:
-            place = os.fspath(next(iter(case.images.values())).name)
+            place = os.fspath(case.first.name)
             if self.hides(layout):
                 name = self._hash(case.patient)
             else:
@@ -90,7 +90,7 @@ def without_names(problem: str) -> str:
 
 def _folder_of(case: Case, root: Path) -> str:
     """The folder right below `root` that holds the case, or else the archive, or `root` itself."""
-    place = next(iter(case.images.values())).name
+    place = case.first.name
     archive = archive_of(place)
     inside = (archive or place).relative_to(root)
     if archive is not None:

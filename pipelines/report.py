@@ -190,7 +190,7 @@ def _shared(folder: str, first: NamedCase, second: NamedCase, layout: str) -> tu
     advice = "rename one"
     if layout == "dicom":
         advice = f"give --pseudonym {'folder' if second.is_hidden else 'hash'}"
-    place = next(iter(first.case.images.values())).name
+    place = first.case.first.name
     told = f"would share the folder {folder} with {place}; {advice}"
     return told, f"would share the folder {folder} with another patient; {advice}" if second.is_hidden else told
 

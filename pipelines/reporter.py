@@ -27,7 +27,7 @@ from evaluation.scores import patient_score
 from pipelines.clock import Clock
 from pipelines.inference import maps_of, model_preparation
 from pipelines.input_range import InputRange, check_inputs, inputs_of, unusual_inputs
-from pipelines.localize import compare_with_truth, localize, shown_volumes, without_anatomy
+from pipelines.localize import compare_with_truth, localize, shown_volumes
 from pipelines.modality import check_modality
 from pipelines.operating_point import OperatingPoint, read_operating_point
 from pipelines.patient_folder import PatientResult, write_patient
@@ -64,7 +64,7 @@ def report_one(named: NamedCase, task: ReportTask) -> PatientRow:
     Raises:
         DataError: when a file of the patient cannot be used.
     """
-    path = next(iter(named.case.images.values())).name
+    path = named.case.first.name
     if task.threads is not None:  # in a process of several; the one that started them keeps its own
         torch.set_num_threads(task.threads)
     with _ONE_AT_A_TIME, bounded_by_memory(path):
@@ -149,8 +149,6 @@ class Reporter:
             if mask is not None:
                 found, truth = compare_with_truth(volume, found, mask, preparation)
         shown = shown_volumes(volume, prepared, found, mask, preparation)
-        if _is_picture(case):
-            found, truth, shown = without_anatomy(found, truth, shown)
         score = round(patient_score(maps.scores), 6)
         files = self._files(named.name)
         report = PatientReport(
@@ -168,7 +166,7 @@ class Reporter:
             truth=truth,
             warnings=(
                 *seen_before(volume.sha256, self.model.metadata),
-                *_unknown_geometry(case, volume),
+                *_unknown_geometry(volume),
                 *self.operating_point.warnings,
                 *unusual_inputs(volume, prepared, preparation, self.inputs),
                 *problems,
@@ -243,12 +241,8 @@ def _headers(case: Case) -> tuple[tuple[SeriesHeaders, ...], list[str]]:
         return (), [f"No DICOM objects were written: the series {without_private_text(error.problem)}."]
 
 
-def _is_picture(case: Case) -> bool:
-    return next(iter(case.images.values())).format in ("picture", "video")
-
-
-def _unknown_geometry(case: Case, volume: Volume) -> list[str]:
-    if _is_picture(case):
+def _unknown_geometry(volume: Volume) -> list[str]:
+    if not volume.source.has_anatomy:
         return [
             "Pictures do not say how large they are, nor how the patient lies: what is called a mm is a pixel here."
         ]
@@ -284,7 +278,7 @@ def _lesion_mask(named: NamedCase, volume: Volume) -> tuple[np.ndarray | None, l
 def _source_record(case: Case, volume: Volume, mark: str) -> SourceRecord:
     right, anterior, superior = (round(step, 3) for step in volume.spacing_mm)
     return SourceRecord(
-        format=next(iter(case.images.values())).format,
+        format=case.first.format,
         fingerprint=mark,
         sha256=dict(zip(case.images, volume.sha256, strict=True)),
         shape=volume.source.shape,

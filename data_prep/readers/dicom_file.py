@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -59,12 +59,17 @@ def parse(raw: bytes, path: Path) -> Dataset:
 
 
 def read_summary(path: Path) -> Dataset:
-    """`SUMMARY_TAGS` of one file. Of a plain file nothing behind the header is read.
+    """`SUMMARY_TAGS` of one file, as `read_header`."""
+    return read_header(path, SUMMARY_TAGS)
+
+
+def read_header(path: Path, tags: Sequence[str]) -> Dataset:
+    """Some elements of one file. Of a plain file nothing behind the header is read.
 
     Raises:
         DataError: when the file cannot be read or is damaged.
     """
-    options = {"force": True, "specific_tags": list(SUMMARY_TAGS), "stop_before_pixels": True}
+    options = {"force": True, "specific_tags": list(tags), "stop_before_pixels": True}
     with dicom_errors(path):
         if archive_of(path) or DEFLATED in read_bytes(path, at_most=LARGEST_META_GROUP):
             return pydicom.dcmread(BytesIO(_inflated(read_bytes(path), path)), **options)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
-from data_prep.archive import archive_of, read_bytes
 from data_prep.errors import DataError, quote_private
 from data_prep.readers.dicom import series_path
-from data_prep.readers.dicom_file import DEFLATED, LARGEST_META_GROUP, dicom_errors, parse
+from data_prep.readers.dicom_file import dicom_errors, read_header
 from data_prep.readers.dicom_frames import Frame, frames_of
 from data_prep.readers.dicom_geometry import stack
 from data_prep.readers.dicom_kind import why_no_slice
@@ -77,7 +74,7 @@ def read_headers(files: Sequence[Path]) -> SeriesHeaders:
     common: list[tuple[str, str, str | None]] = []
     is_lossy = False
     for file in files:
-        dataset = _read(file)
+        dataset = read_header(file, HEADER_TAGS)
         with dicom_errors(file):
             reason = why_no_slice(dataset)
             if reason is not None:
@@ -105,21 +102,6 @@ def read_headers(files: Sequence[Path]) -> SeriesHeaders:
         modality=modality,
         is_lossy=is_lossy,
     )
-
-
-def _read(path: Path) -> Dataset:
-    """`HEADER_TAGS` of one file. Of a plain file nothing behind the header is read."""
-    options = {"force": True, "specific_tags": list(HEADER_TAGS), "stop_before_pixels": True}
-    is_deflated = DEFLATED in read_bytes(path, at_most=LARGEST_META_GROUP)
-    is_member = archive_of(path) is not None
-    with dicom_errors(path):
-        if not is_deflated and not is_member:
-            with path.open("rb") as file:
-                return pydicom.dcmread(file, **options)
-        raw = read_bytes(path)
-        if is_deflated:
-            parse(raw, path)  # refuses what would inflate to any size, as pydicom does below
-        return pydicom.dcmread(BytesIO(raw), **options)
 
 
 def _common_uids(dataset: Dataset, path: Path) -> tuple[str, str, str | None]:

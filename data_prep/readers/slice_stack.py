@@ -45,7 +45,7 @@ def volume_of(stack: np.ndarray, path: Path, sha256: str, names: tuple[str, ...]
     """
     array = to_volume(stack, "axial")
     _, i, j, k = array.shape
-    grid = SourceGrid(path=path, sha256=sha256, shape=(i, j, k), affine=np.eye(4), slice_names=names)
+    grid = SourceGrid(path=path, sha256=sha256, shape=(i, j, k), affine=np.eye(4), has_anatomy=False, slice_names=names)
     return Volume.from_file_order(array, grid)
 
 

@@ -69,9 +69,9 @@ def rgb(color: str) -> tuple[float, float, float]:
     return to_rgb(color)
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG as a URI that a self-contained page can show."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def data_uri(picture: bytes, kind: str = "png") -> str:
+    """A picture as a URI that a self-contained page can show."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def show_slice(axes: Axes, image: np.ndarray, *, title: str = "", aspect: float = 1.0) -> None:

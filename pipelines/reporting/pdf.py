@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from pipelines.errors import UsageError
 
 
@@ -12,7 +14,7 @@ def check_pdf() -> None:
         UsageError: when WeasyPrint, or the Pango library that it needs, is not installed.
     """
     try:
-        import weasyprint  # noqa: F401
+        import_module("weasyprint")
     except ImportError as error:
         raise UsageError("--pdf needs WeasyPrint; install it with `pip install 'fpgan[pdf]'`") from error
     except OSError as error:

@@ -7,7 +7,6 @@ by side in one image, here of cubic voxels and in the order of the screen, so ev
 
 from __future__ import annotations
 
-import base64
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -193,7 +192,7 @@ def _sprite(volume: np.ndarray, image_format: str) -> str:
     mosaic = slices.reshape(rows, columns, z, y).transpose(0, 2, 1, 3).reshape(rows * z, columns * y)
     buffer = BytesIO()
     Image.fromarray(mosaic).save(buffer, image_format, quality=80)
-    return f"data:image/{image_format};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return figures.data_uri(buffer.getvalue(), image_format)
 
 
 def _start(difference: np.ndarray, candidates: np.ndarray) -> list[int]:

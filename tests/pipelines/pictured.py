@@ -88,7 +88,7 @@ def patient_report(**changed: Any) -> PatientReport:
             sha256={"flair": "abc"},
             shape=SHAPE,
             spacing_mm=SPACING_MM,
-            affine=tuple(map(tuple, shown_patient().affine.tolist())),  # type: ignore[arg-type]
+            affine=tuple(map(tuple, shown_patient().affine.tolist())),  # type: ignore[arg-type]  (four by four)
         ),
         "preparation": Preparation(channels=("flair",)).model_dump(mode="json"),
         "model": {"run": "first", "sha256": "def", "iteration": 1000},

@@ -296,7 +296,9 @@ def test_landmarks_and_headings_come_in_order() -> None:
 
 
 def test_a_printed_page_holds_the_sections_and_candidates() -> None:
-    weasyprint = pytest.importorskip("weasyprint", exc_type=(ImportError, OSError))
+    weasyprint = pytest.importorskip(
+        "weasyprint", exc_type=(ImportError, OSError), reason="the `pdf` extra or Pango is missing"
+    )
     found = tuple(lesion(number) for number in range(1, 5))
     report: PatientReport = patient_report(patient="P-17 <b>", lesions=found)
     document = weasyprint.HTML(string=render_patient_page(report, shown_patient(), VIEWER, for_print=True)).render()

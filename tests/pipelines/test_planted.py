@@ -45,7 +45,7 @@ def zipped(name: str, content: bytes) -> bytes:
 
 
 def pdf(page: str) -> bytes:
-    weasyprint = pytest.importorskip("weasyprint", exc_type=ImportError)
+    weasyprint = pytest.importorskip("weasyprint", exc_type=ImportError, reason="the `pdf` extra is missing")
     return bytes(weasyprint.HTML(string=page).write_pdf())
 
 

@@ -167,7 +167,7 @@ def check_addresses(path: Path, page: Page, *, below: Path) -> None:
             continue
         assert not parts.netloc
         assert not parts.query
-        target = Path(os.fsdecode(os.path.join(os.fsencode(path.parent), unquote_to_bytes(parts.path))))  # noqa: PTH118
+        target = Path(os.fsdecode(os.path.join(os.fsencode(path.parent), unquote_to_bytes(parts.path))))  # noqa: PTH118  (bytes)
         assert target.is_file(), f"{path}: {address}"
         assert target.resolve().is_relative_to(below.resolve())
 
