@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,7 @@ def draw_lesions(random: np.random.Generator, places_mm: np.ndarray) -> list[Les
     return lesions
 
 
-def push_aside(position_mm: np.ndarray, grid_mm: np.ndarray, lesions: list[Lesion]) -> np.ndarray:
+def push_aside(position_mm: np.ndarray, grid_mm: np.ndarray, lesions: Sequence[Lesion]) -> np.ndarray:
     """Mass effect: tissue shown near a lesion comes from nearer its center, so it looks displaced outwards.
 
     Both arrays are (3, I, J, K) in mm: atlas positions to change, and the patient's own voxel positions.

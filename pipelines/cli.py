@@ -26,6 +26,7 @@ from evaluation.undefined import UndefinedMetricWarning
 from pipelines.cli_evaluate import compare, evaluate
 from pipelines.cli_prepare import Output, Overwrite, Quiet, Resume, inspect, prepare
 from pipelines.cli_report import report
+from pipelines.cli_synthesize import VariantOption, synthesize
 from pipelines.errors import MapWarning, UsageError
 from pipelines.output import existing_policy
 
@@ -100,6 +101,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: training.batch_size=8.")
     ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Begin with the weights of another run of the same networks.")
+    ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
     quiet: Quiet = False,
@@ -108,12 +112,14 @@ def train(
     from pipelines.config import CONFIG_FILE, load_config
     from pipelines.train import train as run_train
 
-    if resume and (output / CONFIG_FILE).exists() and (preset or config or set_):
-        raise UsageError("a resumed run keeps its own settings; leave out --preset, --config and --set")
+    if resume and (output / CONFIG_FILE).exists() and (preset or config or set_ or start_from):
+        raise UsageError("a resumed run keeps its own settings; leave out --preset, --config, --set and --start-from")
     screen = _screen(quiet)
     if preset is None and config is None:
         preset = "brain-mri"
     settings = load_config(preset=preset, file=config, overrides=set_ or [])
+    if start_from is not None:
+        settings = settings.model_copy(update={"start_from": start_from})
     existing = existing_policy(overwrite=overwrite, resume=resume)
     run_train(cohort, output, settings, screen=screen, existing=existing)
     screen.finish(output)
@@ -124,12 +130,14 @@ app.command()(compare)
 
 
 app.command()(report)
+app.command()(synthesize)
 
 
 @app.command()
 def demo(
     output: Output = Path("demo"),
     patients: Annotated[int, typer.Option(min=8, help="How many patients to build.")] = 64,
+    variant: VariantOption = "default",
     seed: Annotated[int, typer.Option(min=0, help="Decides the patients and the training.")] = 0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the training.")
@@ -144,7 +152,13 @@ def demo(
     screen = _screen(quiet)
     existing = existing_policy(overwrite=overwrite)
     metrics = run_demo(
-        output, screen=screen, existing=existing, patients=patients, seed=seed, overrides=tuple(set_ or ())
+        output,
+        screen=screen,
+        existing=existing,
+        patients=patients,
+        variant=variant,
+        seed=seed,
+        overrides=tuple(set_ or ()),
     )
     print_metrics(metrics, screen)
     screen.say(f"Results: {output / 'run' / 'evaluation' / 'index.html'}")

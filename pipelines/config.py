@@ -45,6 +45,8 @@ class RunConfig(BaseModel):
     """Folder of the cohort that was trained on."""
     cohort_digest: str | None = None
     """Says whether a cohort is that one: same patients, images, splits and preparation."""
+    start_from: Path | None = None
+    """Folder of the run with whose weights this one began."""
 
 
 def preset_names() -> list[str]:

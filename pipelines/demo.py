@@ -1,22 +1,21 @@
-"""`fpgan demo`: the whole path on the embedded cohort, by the same four functions the four commands call."""
+"""`fpgan demo`: the whole path on the embedded cohort, by the same five functions the five commands call."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_prep.cohort import open_cohort
-from data_prep.synthetic import write_synthetic_patient
+from data_prep.synthetic import Variant
 from pipelines.config import load_config
 from pipelines.evaluate import evaluate
 from pipelines.output import Existing, claim_output
-from pipelines.parallel import for_each
 from pipelines.plan import PrepareRequest
 from pipelines.prepare import prepare
 from pipelines.report import ReportRequest, report
 from pipelines.screen import Screen
+from pipelines.synthesize import synthesize
 from pipelines.train import train
 
 PATIENTS = 64
@@ -29,6 +28,7 @@ def demo(
     screen: Screen,
     existing: Existing = Existing.REFUSE,
     patients: int = PATIENTS,
+    variant: Variant = "default",
     seed: int = 0,
     overrides: tuple[str, ...] = (),
 ) -> dict[str, Any]:
@@ -41,14 +41,8 @@ def demo(
     workers = min(4, os.cpu_count() or 1)
     brats, cohort, run = output / "brats", output / "cohort", output / "run"
 
-    screen.say("1/5 Building patients with known lesions")
-    brats.mkdir()
-    write = partial(write_synthetic_patient, output=brats, seed=seed)
-    with screen.progress("Building", patients) as show:
-        for done, (_, outcome) in enumerate(for_each(write, range(patients), workers=workers), start=1):
-            if isinstance(outcome, Exception):
-                raise outcome
-            show(done, "")
+    screen.say("1/5 Building patients with known lesions: fpgan synthesize")
+    synthesize(brats, patients=patients, screen=screen, variant=variant, seed=seed, workers=workers)
 
     screen.say("2/5 Preparing slices: fpgan prepare")
     request = PrepareRequest(layout="brats", preparation={"size": (64, 64)})

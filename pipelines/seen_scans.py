@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anomaly_fpgan.training.trainer import STARTED_FROM
 from data_prep.cohort import Cohort
 
 SEEN_SCANS = "seen_scans"
@@ -17,24 +18,46 @@ _VERBS = {"train": "trained", "validation": "chosen"}
 
 def describe_scans(cohort: Cohort) -> dict[str, list[str]]:
     """For the training and the validation patients the beginnings of the sha256 of all their files, sorted."""
-    patients = cohort.patients
-    return {
-        split: sorted(
-            {
-                digest[:_DIGITS]
-                for text in patients.loc[patients["split"] == split, "sha256"]
-                for digest in json.loads(text)
-            }
-        )
-        for split in _VERBS
-    }
+    return {split: sorted({scan for scans in _scans_of(cohort, split).values() for scan in scans}) for split in _VERBS}
+
+
+def held_out_but_seen(cohort: Cohort, metadata: Mapping[str, Any]) -> list[str]:
+    """Validation and test patients of a cohort who would not be new to a model that starts from one with this metadata.
+
+    The latter, or one before it, was trained on a scan of theirs or, of test patients, chosen on one.
+    """
+    seen = _seen(metadata)
+    spoiled = {"validation": seen["train"], "test": seen["train"] | seen["validation"]}
+    return [
+        patient
+        for split, scans in spoiled.items()
+        for patient, own in _scans_of(cohort, split).items()
+        if not scans.isdisjoint(own)
+    ]
 
 
 def seen_before(sha256: Sequence[str], metadata: Mapping[str, Any]) -> list[str]:
     """What to warn of when a file of a patient was among those of a model's training or validation patients."""
-    seen = metadata.get(SEEN_SCANS, {})
+    seen = _seen(metadata)
     return [
         f"The model was {verb} on this scan; its result says nothing of how well it does on others."
         for split, verb in _VERBS.items()
-        if not {digest[:_DIGITS] for digest in sha256}.isdisjoint(seen.get(split, ()))
+        if not seen[split].isdisjoint(digest[:_DIGITS] for digest in sha256)
     ]
+
+
+def _seen(metadata: Mapping[str, Any]) -> dict[str, set[str]]:
+    """By split the scans of a model, of the one that its training started from, and so on."""
+    origin = metadata.get(STARTED_FROM)
+    before = _seen(origin["metadata"]) if origin else {}
+    own = metadata.get(SEEN_SCANS, {})
+    return {split: {*own.get(split, ()), *before.get(split, ())} for split in _VERBS}
+
+
+def _scans_of(cohort: Cohort, split: str) -> dict[str, list[str]]:
+    """By patient of a split the beginnings of the sha256 of all its files."""
+    rows = cohort.patients[cohort.patients["split"] == split]
+    return {
+        patient: [digest[:_DIGITS] for digest in json.loads(text)]
+        for patient, text in zip(rows["patient"], rows["sha256"], strict=True)
+    }

@@ -37,6 +37,7 @@ from pipelines.input_range import INPUTS, describe_inputs
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen, counted, duration
 from pipelines.seen_scans import SEEN_SCANS, describe_scans
+from pipelines.start import check_start
 from pipelines.validation import validation_on
 
 
@@ -54,8 +55,9 @@ def train(
 
     Raises:
         DataError: when the cohort cannot be used.
-        UsageError: when `output` exists and `existing` does not allow it, or the domains of the settings differ from
-            the cohort's.
+        UsageError: when `output` exists and `existing` does not allow it, the domains of the settings differ from the
+            cohort's, or the run to start from has seen patients that are to choose or to test this one.
+        ModelError: when the run to start from cannot be used, or has other channels, domains, networks or image sizes.
         TrainingError: when a domain has no training slice, or the processes cannot share a batch.
         NonFiniteLossError: when too many losses became non-finite.
         MemoryLimitError: when the device has not enough memory.
@@ -66,6 +68,9 @@ def train(
     config = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
     checked_labels(dataset, settings.domains)  # before a folder is claimed
+    resumes = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
+    if config.start_from is not None and not resumes:
+        check_start(config.start_from, output, dataset, settings)
     inputs = describe_inputs(cohort)
     device = choose_device(settings.device)
     with joined(device) as processes:
@@ -91,7 +96,8 @@ def train(
                         INPUTS: inputs.model_dump(mode="json"),
                         SEEN_SCANS: describe_scans(cohort),
                     },
-                    resume=existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file(),
+                    start_from=config.start_from,
+                    resume=resumes,
                     on_estimate=display.estimate,
                     on_iteration=lambda iteration: show(iteration, display.state),
                     on_row=display.row,
@@ -162,7 +168,8 @@ def _claim(
     done = ""
     try:
         if processes.is_first:
-            claim_output(output, existing, command="train", inputs=[cohort.path], can_resume=True)
+            inputs = [cohort.path, *([config.start_from] if config.start_from else [])]
+            claim_output(output, existing, command="train", inputs=inputs, can_resume=True)
             if not (output / CONFIG_FILE).is_file():
                 write_text_atomically(output / CONFIG_FILE, dump_config(config))
                 environment = json.dumps(_environment(device, processes), indent=2)

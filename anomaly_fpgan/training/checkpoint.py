@@ -8,6 +8,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import torch
+from pydantic import ValidationError
 
 from anomaly_fpgan.atomic import write_atomically
 from anomaly_fpgan.errors import ModelError, check_format
@@ -37,13 +38,24 @@ def save_checkpoint(path: Path, state: dict[str, Any], config: TrainingConfig) -
 
 
 def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, on the CPU.
+    """Read what `save_checkpoint` wrote, on the CPU, to go on with it.
 
     Raises:
         ModelError: when the file is missing, damaged, foreign, of another format or of a run with other settings.
     """
     if not path.is_file():
         raise ModelError("there is no checkpoint to resume from; start without `--resume`", path=path)
+    content, then = read_checkpoint(path)
+    _check_settings(path, then, config)
+    return content
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
+    """What `save_checkpoint` wrote, on the CPU, and the settings it belongs to.
+
+    Raises:
+        ModelError: when the file is damaged, foreign or of another format.
+    """
     try:
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -53,8 +65,10 @@ def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
         ) from error
     version = content.get("format") if isinstance(content, dict) else None
     check_format(version, CHECKPOINT_FORMAT, kind="checkpoint", path=path)
-    _check_settings(path, TrainingConfig.model_validate_json(content["config"]), config)
-    return content
+    try:
+        return content, TrainingConfig.model_validate_json(content["config"])
+    except (KeyError, ValidationError) as error:
+        raise ModelError("does not fit this version of the program; train it again", path=path) from error
 
 
 def _check_sums(path: Path) -> None:

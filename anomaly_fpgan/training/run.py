@@ -28,6 +28,7 @@ from anomaly_fpgan.training.images import ImageDataset
 from anomaly_fpgan.training.interrupt import StopRequest
 from anomaly_fpgan.training.milestones import Milestones, OnRow, Validate
 from anomaly_fpgan.training.processes import Processes, joined
+from anomaly_fpgan.training.start import read_start
 from anomaly_fpgan.training.tracking import tracking
 from anomaly_fpgan.training.trainer import FixedPointTrainer
 
@@ -40,6 +41,7 @@ def train(
     validate: Validate | None = None,
     choose_by: str | None = "auc",
     metadata: Mapping[str, Any] | None = None,
+    start_from: Path | str | None = None,
     resume: bool = False,
     on_estimate: Callable[[Estimate], None] | None = None,
     on_iteration: Callable[[int], None] | None = None,
@@ -56,6 +58,8 @@ def train(
         validate: scores a model on held-out images at every milestone; without it the last model is kept.
         choose_by: the number of `validate` that chooses the model to keep, higher is better; None keeps the last one.
         metadata: plain values to travel with the model.
+        start_from: folder of another run, whose last weights to begin with: the averaged ones for the generator. Where
+            they come from travels with the model as `metadata["started_from"]`. A resumed run does not read it again.
         resume: go on from `last.ckpt`.
         on_estimate: told before the first iteration what the training will take; measured by a trial step.
         on_iteration: called after every iteration, which a GPU may still be busy with.
@@ -68,7 +72,8 @@ def train(
         TrainingError: when a domain has no image, images differ in shape, or `output` holds another training.
         NonFiniteLossError: when too many losses became NaN or infinite.
         MemoryLimitError: when the device has not enough memory; it says which batch size fits.
-        ModelError: when there is nothing to resume, or the checkpoint belongs to other settings.
+        ModelError: when there is nothing to resume, the checkpoint belongs to other settings, or the run to start from
+            cannot be used or has other domains, networks or images.
         TrainingStopped: after Ctrl-C or SIGTERM; the run can be resumed.
     """
     output = Path(output)
@@ -81,6 +86,7 @@ def train(
         first = state["trainer"]["iteration"] if state else 0
         with _out_of_memory_as(lambda _: _too_many_images(device)):
             batches = Batches(dataset, config, device, processes=processes, first=first)
+        start = None if resume or start_from is None else read_start(start_from, config, batches.image_shape)
         output.mkdir(parents=True, exist_ok=True)
         trainer = FixedPointTrainer(batches=batches, config=config, processes=processes)
         milestones = Milestones(
@@ -98,6 +104,8 @@ def train(
                 milestones.load_state_dict(state["milestones"], device)
             except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
                 raise ModelError("does not fit these images", path=output / CHECKPOINT_FILE) from error
+        elif start:
+            trainer.begin_with(start)
         # Ignite logs a line and a traceback of its own for every exception; ours says what to do.
         trainer.logger.setLevel(logging.CRITICAL)
         if first < config.iterations:

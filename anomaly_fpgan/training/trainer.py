@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from ignite.engine import Engine
 from monai.engines import Trainer
+from torch import Tensor
 
 from anomaly_fpgan.device import autocast
 from anomaly_fpgan.model import FixedPointGAN, build_translator
@@ -18,6 +20,23 @@ from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.optimizer import GuardedAdam, Update
 from anomaly_fpgan.training.processes import Processes
 from anomaly_fpgan.training.steps import Adversaries, critic_step, generator_step
+
+STARTED_FROM = "started_from"
+"""Where a model's metadata holds the `Start.origin` of its training, if that began with weights of another one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Weights of another training to begin with.
+
+    `generator` and `critic` are state dictionaries, the former of the averaged weights. `origin` is what travels with
+    the new model: the `sha256` and the `iteration` of the checkpoint, and the `metadata` of that training's model, with
+    its own origin in turn.
+    """
+
+    generator: Mapping[str, Tensor]
+    critic: Mapping[str, Tensor]
+    origin: Mapping[str, Any]
 
 
 class FixedPointTrainer(Trainer):
@@ -44,18 +63,11 @@ class FixedPointTrainer(Trainer):
         )
         self.config = config
         self.batches = batches
-        channels, height, width = batches.image_shape
+        self.origin: Mapping[str, Any] | None = None
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.translator = build_translator(batches.image_shape, config.domains, config.networks).to(device)
-            self.critic = Discriminator(
-                channels,
-                len(config.domains),
-                (height, width),
-                base_width=config.networks.discriminator_width,
-                depth=config.networks.discriminator_depth,
-                domain_head=config.networks.domain_head,
-            ).to(device)
+            self.critic = build_critic(batches.image_shape, config).to(device)
         self.adversaries = Adversaries(
             translate=torch.compile(self.translator) if config.compile else self.translator,
             critic=self.critic,
@@ -114,7 +126,7 @@ class FixedPointTrainer(Trainer):
             self.config.domains,
             self.config.networks,
             precision=self.config.precision,
-            metadata=metadata,
+            metadata=metadata if self.origin is None else {**metadata, STARTED_FROM: self.origin},
         )
         model.translator.load_state_dict(self.averaged.state_dict())
         model.translator.to(self.state.device)
@@ -128,7 +140,15 @@ class FixedPointTrainer(Trainer):
             "critic": self.critic.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "origin": self.origin,
         }
+
+    def begin_with(self, start: Start) -> None:
+        """Take the weights of another training; its optimizers, schedule and draws are not taken."""
+        self.translator.load_state_dict(start.generator)
+        self.averaged.load_state_dict(start.generator)
+        self.critic.load_state_dict(start.critic)
+        self.origin = start.origin
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `training_state` was taken."""
@@ -138,3 +158,17 @@ class FixedPointTrainer(Trainer):
         self.averaged.load_state_dict(state["averaged"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+        self.origin = state.get("origin")  # which older checkpoints do not have
+
+
+def build_critic(image_shape: tuple[int, int, int], config: TrainingConfig) -> Discriminator:
+    """A critic of the given size for images (C, H, W), with fresh weights."""
+    channels, height, width = image_shape
+    return Discriminator(
+        channels,
+        len(config.domains),
+        (height, width),
+        base_width=config.networks.discriminator_width,
+        depth=config.networks.discriminator_depth,
+        domain_head=config.networks.domain_head,
+    )

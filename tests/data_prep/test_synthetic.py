@@ -11,7 +11,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data_prep.preparation import Preparation, prepare_slices
 from data_prep.slicing import to_slices
-from data_prep.synthetic import CONTRASTS, SHAPE, patient_affine, synthesize_patient, write_synthetic_patient
+from data_prep.synthetic import synthesize_patient, write_synthetic_patient
+from data_prep.synthetic_anatomy import SHAPE, patient_affine
+from data_prep.synthetic_default import CONTRASTS
 from data_prep.volume import SourceGrid, Volume
 
 PATIENTS = 40

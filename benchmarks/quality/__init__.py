@@ -1,0 +1,1 @@
+"""How well lesions are detected and localized: `python -m benchmarks.quality`, `make quality`."""
