@@ -6,6 +6,7 @@ function              formula                                                   
 adversarial           Σ_c (E[D_src(x)] − E[D_src(G(x,c))]),  c ∈ {c_x, c_y}                  patent claim 1, see *
 adversarial_fake      − Σ_c E[D_src(G(x,c))]                                                 the same, for G
 gradient_penalty      E[(‖∇D_src(x̂)‖₂ − 1)²]                                                 patent claim 1
+mismatch              E[D_src(x, c_x)] − E[D_src(x, c_y)]                                     see **, trains D
 domain_real           E[−log D_dom(c_x | x)]                                                 patent, trains D
 domain_fake           Σ_c E[−log D_dom(c | G(x,c))],  c ∈ {c_x, c_y}                         patent, trains G
 cycle                 E‖G(G(x,c_y),c_x) − x‖₁ + E‖G(G(x,c_x),c_x) − x‖₁                      patent
@@ -21,6 +22,10 @@ images.
 \* Written with a single E[D_src(x)] against the two fakes, the patent's term is lowered without end by any constant
 added to all scores, and the gradient penalty does not see constants: critic scores ran away within 75 updates. With
 the real image counted once for each fake it stands against, the term measures differences alone.
+
+\*\* Of a critic that scores images as ones of a domain: real images under another domain's label are no real images of
+it. Without this, a critic may score an untouched lesion as a real healthy image, because no fake has shown it one. The
+idea is that of matching-aware discriminators, Reed et al., "Generative Adversarial Text to Image Synthesis", ICML 2016.
 """
 
 from __future__ import annotations
@@ -43,6 +48,11 @@ def adversarial(d_src_x: Tensor, d_src_same: Tensor, d_src_cross: Tensor) -> Ten
 def adversarial_fake(d_src_same: Tensor, d_src_cross: Tensor) -> Tensor:
     """− E[D_src(x′)] − E[D_src(y′)]: the generator's part of the adversarial term, which it descends."""
     return -_mean(d_src_same) - _mean(d_src_cross)
+
+
+def mismatch(d_src_x: Tensor, d_src_x_as_other: Tensor) -> Tensor:
+    """E[D_src(x, c_x)] − E[D_src(x, c_y)]: the critic ascends it. Arguments are patch scores of any shape."""
+    return _mean(d_src_x) - _mean(d_src_x_as_other)
 
 
 def gradient_penalty(

@@ -3,7 +3,7 @@
 The generator network proposes a delta δ for the image x. How the two become the translated image decides whether
 "change nothing" is a thing the network can say. The patent's rule is `tanh(x + δ)`: for the background, x = -1, a
 delta of 0 gives -0.76, so an untouched image needs a correction in every pixel. With `additive`, x + δ, a delta of 0
-is the identity.
+is the identity. `foreground` is the same, but for the background, which no delta reaches.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-OutputRule = Literal["additive", "tanh"]
+OutputRule = Literal["additive", "foreground", "tanh"]
 
 
 def additive(image: Tensor, delta: Tensor, *, training: bool) -> Tensor:
@@ -23,12 +23,17 @@ def additive(image: Tensor, delta: Tensor, *, training: bool) -> Tensor:
     return moved if training else moved.clamp(-1, 1)
 
 
+def foreground(image: Tensor, delta: Tensor, *, training: bool) -> Tensor:
+    """x + δ where any channel of x lies above -1, the background; there x stays."""
+    return additive(image, delta * (image > -1).any(1, keepdim=True), training=training)
+
+
 def tanh(image: Tensor, delta: Tensor, *, training: bool) -> Tensor:
     """tanh(x + δ), the rule of US patent 11,164,021 B2."""
     return torch.tanh(image + delta)
 
 
-_RULES: dict[str, Callable[..., Tensor]] = {"additive": additive, "tanh": tanh}
+_RULES: dict[str, Callable[..., Tensor]] = {"additive": additive, "foreground": foreground, "tanh": tanh}
 
 
 class Translator(nn.Module):

@@ -56,21 +56,22 @@ class PlainTraining:
     def _critic_loss(self, batch: Batch) -> Tensor:
         x_same = self.translator(batch.x, batch.c_x).detach()
         x_cross = self.translator(batch.x, batch.c_y).detach()
-        score_x, logits_x = self.critic(batch.x)
+        score_x, logits_x = self.critic(batch.x, batch.c_x)
         adversarial = torch.zeros((), device=batch.x.device)
-        for fake in (x_same, x_cross):
-            adversarial = adversarial + score_x.mean() - self.critic(fake)[0].mean()
+        for fake, label in ((x_same, batch.c_x), (x_cross, batch.c_y)):
+            adversarial = adversarial + score_x.mean() - self.critic(fake, label)[0].mean()
         if self.penalty_on_both:
-            penalty = (self._penalty(batch, x_same) + self._penalty(batch, x_cross)) / 2
+            penalty = (self._penalty(batch, x_same, batch.c_x) + self._penalty(batch, x_cross, batch.c_y)) / 2
         else:
-            penalty = self._penalty(batch, torch.where(batch.pick_same.view(-1, 1, 1, 1), x_same, x_cross))
+            picked = torch.where(batch.pick_same.view(-1, 1, 1, 1), x_same, x_cross)
+            penalty = self._penalty(batch, picked, torch.where(batch.pick_same[:, None], batch.c_x, batch.c_y))
         weights = self.config.losses
         return -adversarial + weights.gradient_penalty * penalty + weights.domain * self._entropy(logits_x, batch.c_x)
 
-    def _penalty(self, batch: Batch, fake: Tensor) -> Tensor:
+    def _penalty(self, batch: Batch, fake: Tensor, label: Tensor) -> Tensor:
         share = batch.share.view(-1, 1, 1, 1)
         between = (batch.x + share * (fake - batch.x)).requires_grad_(True)
-        score = self.critic(between)[0].mean((1, 2, 3)).sum()
+        score = self.critic(between, label)[0].mean((1, 2, 3)).sum()
         (slope,) = torch.autograd.grad(score, between, create_graph=True)
         return (slope.flatten(1).norm(dim=1) - 1).square().mean()
 
@@ -79,7 +80,7 @@ class PlainTraining:
         loss = torch.zeros((), device=batch.x.device)
         for target in (batch.c_x, batch.c_y):
             fake = self.translator(batch.x, target)
-            score, logits = self.critic(fake)
+            score, logits = self.critic(fake, target)
             back = self.translator(fake, batch.c_x)
             loss = loss - score.mean() + weights.domain * self._entropy(logits, target)
             loss = loss + weights.cycle * (back - batch.x).abs().mean()

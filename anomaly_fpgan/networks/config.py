@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from anomaly_fpgan.translate import OutputRule
 
 DomainHead = Literal["image", "patch"]
+SourceHead = Literal["shared", "by_domain"]
 
 
 class NetworkConfig(BaseModel):
@@ -25,7 +26,10 @@ class NetworkConfig(BaseModel):
     discriminator_depth: int = Field(default=6, ge=1)
     """Halvings of the resolution in the discriminator."""
     domain_head: DomainHead = "image"
-    """`image`: domains are read off the whole image, as in the paper. `patch`: off the patch that shows each most
-    clearly, wherever it lies, so that the outline and the height of a slice tell less; for few patients."""
+    """`image`: domains are read off the whole image, as in the paper. `patch`: off the patches that show each most
+    clearly, wherever they lie, so that the outline and the height of a slice tell less."""
+    source_head: SourceHead = "shared"
+    """`shared`: one score says how real an image is, as in the patent. `by_domain`: how real as one of its domain, so
+    that a translation to healthy is held against healthy images alone; for exclusive domains."""
     output_rule: OutputRule = "additive"
     """How the delta meets the image; see `anomaly_fpgan.translate`."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
-from anomaly_fpgan.networks.config import DomainHead
+from anomaly_fpgan.networks.config import DomainHead, SourceHead
 
 _LARGEST_WIDTH = 512
+_SHARPNESS = 4.0
+"""Of the soft maximum over patches: with none, all patches would count alike; at infinity, one alone."""
 
 
 class Discriminator(nn.Module):
@@ -17,7 +20,9 @@ class Discriminator(nn.Module):
         in_channels: image channels C.
         domains: number of domains K.
         image_size: (H, W); fixed, because the domain head `image` has a weight for every place of it.
-        domain_head: `image` reads domains off all places at once; `patch` takes the highest logit over places.
+        domain_head: `image` reads domains off all places at once; `patch` takes the soft maximum of each domain's logit
+            over places, log Σ exp(r·logit) / r (Pinheiro and Collobert, CVPR 2015), which teaches more than one place.
+        source_head: `shared` gives one patch score; `by_domain` one for each domain, of which the label picks.
         base_width: features of the first layer; 64 in the paper. Each further layer doubles it, up to 512.
         depth: halvings of the resolution; fewer where the image would become smaller than 2 pixels.
     """
@@ -31,6 +36,7 @@ class Discriminator(nn.Module):
         base_width: int = 64,
         depth: int = 6,
         domain_head: DomainHead = "image",
+        source_head: SourceHead = "shared",
     ) -> None:
         super().__init__()
         self.image_size = tuple(image_size)
@@ -56,14 +62,35 @@ class Discriminator(nn.Module):
             height, width = height // 2, width // 2
         self.features = nn.Sequential(*layers)
         # No bias: the adversarial loss compares scores with each other, so a constant added to all would mean nothing.
-        self.source_head = nn.Conv2d(channels, 1, kernel_size=3, padding=1, bias=False)
+        self.by_domain = source_head == "by_domain"
+        scores = domains if self.by_domain else 1
+        self.source_head = nn.Conv2d(channels, scores, kernel_size=3, padding=1, bias=False)
         # The patch head needs a bias: without one it could not prefer a domain where no patch shows anything.
         by_patch = domain_head == "patch"
         self.domain_head = nn.Conv2d(channels, domains, 1 if by_patch else (height, width), bias=by_patch)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Patch scores (B, 1, h, w), higher for real, and domain logits (B, K) of `image` (B, C, H, W) in [-1, 1]."""
+    def forward(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge `image` (B, C, H, W) in [-1, 1].
+
+        Args:
+            image: what is judged.
+            label: (B, K) the one domain it is in or is meant to be in; matters to the source head `by_domain` alone.
+
+        Returns:
+            Patch scores (B, 1, h, w), higher for real, and domain logits (B, K).
+
+        Raises:
+            ValueError: for an image of another size.
+        """
         if tuple(image.shape[-2:]) != self.image_size:
             raise ValueError(f"`image` must be {self.image_size}, got {tuple(image.shape[-2:])}")
         features = self.features(image)
-        return self.source_head(features), self.domain_head(features).amax((2, 3))
+        scores = self.source_head(features)
+        if self.by_domain:
+            scores = (scores * label[:, :, None, None].to(scores.dtype)).sum(1, keepdim=True)
+        return scores, _soft_maximum(self.domain_head(features))
+
+
+def _soft_maximum(logits: Tensor) -> Tensor:
+    """Of logits (B, K, h, w) over places: (B, K); of a single place, its logit."""
+    return torch.logsumexp(_SHARPNESS * logits.float().flatten(2), 2) / _SHARPNESS

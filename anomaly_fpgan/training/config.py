@@ -20,6 +20,9 @@ class LossWeights(_Settings):
 
     gradient_penalty: float = Field(default=10.0, ge=0)
     """λ_gp"""
+    mismatch: float = Field(default=0.0, ge=0)
+    """Weight of real images under another domain's label counting as unreal; outside the patent. 0 leaves it out; more
+    needs the source head `by_domain`."""
     domain: float = Field(default=1.0, ge=0)
     """λ_domain"""
     cycle: float = Field(default=10.0, ge=0)
@@ -99,6 +102,11 @@ class TrainingConfig(_Settings):
     def _check(self) -> Self:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"`betas` must lie in [0, 1), got {self.betas}")
+        by_domain = self.networks.source_head == "by_domain"
+        if by_domain and not self.domains.exclusive:
+            raise ValueError("`networks.source_head` by_domain needs exclusive domains; take shared for attributes")
+        if self.losses.mismatch and not by_domain:
+            raise ValueError("`losses.mismatch` needs `networks.source_head` by_domain")
         return self
 
     def is_milestone(self, iteration: int) -> bool:

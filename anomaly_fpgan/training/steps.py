@@ -52,16 +52,21 @@ def critic_step(adversaries: Adversaries, batch: Batch, fakes: Fakes) -> dict[st
     critic, weights = adversaries.critic, adversaries.weights
     x_same, x_cross = (fake.detach() for fake in fakes)
     with adversaries.autocast:
-        scores, logits = critic(torch.cat([batch.x, x_same, x_cross]))
+        scores, logits = critic(torch.cat([batch.x, x_same, x_cross]), torch.cat([batch.c_x, batch.c_x, batch.c_y]))
         d_src_x, d_src_same, d_src_cross = scores.tensor_split(3)
         adversarial = losses.adversarial(d_src_x, d_src_same, d_src_cross)
         domain = losses.domain_real(logits[: len(batch.x)], batch.c_x, exclusive=adversaries.exclusive)
+        c_between = torch.where(batch.pick_same[:, None], batch.c_x, batch.c_y)
         penalty = losses.gradient_penalty(
-            lambda images: critic(images)[0], batch.x, x_same, x_cross, batch.share, batch.pick_same
+            lambda images: critic(images, c_between)[0], batch.x, x_same, x_cross, batch.share, batch.pick_same
         )
-    loss = -adversarial + weights.gradient_penalty * penalty + weights.domain * domain
+        terms = {"adversarial": adversarial, "gradient_penalty": penalty, "domain_real": domain}
+        loss = -adversarial + weights.gradient_penalty * penalty + weights.domain * domain
+        if weights.mismatch:
+            terms["mismatch"] = losses.mismatch(d_src_x, critic(batch.x, batch.c_y)[0])
+            loss = loss - weights.mismatch * terms["mismatch"]
     loss.backward()
-    return _detached(critic_loss=loss, adversarial=adversarial, gradient_penalty=penalty, domain_real=domain)
+    return _detached(critic_loss=loss, **terms)
 
 
 def generator_step(adversaries: Adversaries, batch: Batch, fakes: Fakes) -> dict[str, Tensor]:
@@ -76,7 +81,7 @@ def generator_step(adversaries: Adversaries, batch: Batch, fakes: Fakes) -> dict
         both = torch.cat(fakes)
         back = adversaries.translate(both, torch.cat([batch.c_x, batch.c_x]))
         back_from_same, back_from_cross = back.tensor_split(2)
-        scores, logits = adversaries.critic(both)
+        scores, logits = adversaries.critic(both, torch.cat([batch.c_x, batch.c_y]))
         d_src_same, d_src_cross = scores.tensor_split(2)
         logits_same, logits_cross = logits.tensor_split(2)
         adversarial = losses.adversarial_fake(d_src_same, d_src_cross)

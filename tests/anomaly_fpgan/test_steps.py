@@ -32,10 +32,11 @@ def test_critic_step_is_the_formula_and_touches_the_critic_alone(blobs: Any, tin
     terms = critic_step(adversaries, batch, adversaries.translate_both(batch, for_generator=True))
     with torch.no_grad():
         x_same, x_cross = trainer.translator(batch.x, batch.c_x), trainer.translator(batch.x, batch.c_y)
-    scores, logits = critic(batch.x)
-    adversarial = 2 * scores.mean() - sum(critic(fake)[0].mean() for fake in (x_same, x_cross))
+    scores, logits = critic(batch.x, batch.c_x)
+    adversarial = 2 * scores.mean() - critic(x_same, batch.c_x)[0].mean() - critic(x_cross, batch.c_y)[0].mean()
+    c_between = torch.where(batch.pick_same[:, None], batch.c_x, batch.c_y)
     penalty = losses.gradient_penalty(
-        lambda image: critic(image)[0], batch.x, x_same, x_cross, batch.share, batch.pick_same
+        lambda image: critic(image, c_between)[0], batch.x, x_same, x_cross, batch.share, batch.pick_same
     )
     domain = torch.nn.functional.cross_entropy(logits, batch.c_x.argmax(1))
     loss = -adversarial + 10 * penalty + domain
@@ -52,7 +53,7 @@ def test_generator_step_is_the_formula_and_leaves_the_critic_alone(blobs: Any, t
     translator, critic, batch = trainer.translator, trainer.critic, first_batch(trainer)
     terms = generator_step(trainer.adversaries, batch, trainer.adversaries.translate_both(batch, for_generator=True))
     x_same, x_cross = translator(batch.x, batch.c_x), translator(batch.x, batch.c_y)
-    (src_same, dom_same), (src_cross, dom_cross) = critic(x_same), critic(x_cross)
+    (src_same, dom_same), (src_cross, dom_cross) = critic(x_same, batch.c_x), critic(x_cross, batch.c_y)
     back_same, back_cross = translator(x_same, batch.c_x), translator(x_cross, batch.c_x)
     entropy = torch.nn.functional.cross_entropy
     loss = (
@@ -165,3 +166,62 @@ def test_a_batch_is_computed_alike_alone_and_within_a_larger_one(blobs: Any, tin
     same_alone, cross_alone = trainer.adversaries.translate_both(one, for_generator=False)
     torch.testing.assert_close(same[:1], same_alone, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(cross[:1], cross_alone, rtol=1e-4, atol=1e-5)
+
+
+def by_domain(config: TrainingConfig) -> TrainingConfig:
+    settings = config.model_dump()
+    settings["networks"] |= {"source_head": "by_domain", "domain_head": "patch", "output_rule": "foreground"}
+    settings["losses"] |= {"mismatch": 2.0}
+    return TrainingConfig(**settings)
+
+
+def test_a_critic_by_domain_sees_each_image_as_what_it_is_or_is_meant_to_be(
+    blobs: Any, tiny_config: TrainingConfig
+) -> None:
+    trainer = make_trainer(blobs, by_domain(tiny_config))
+    adversaries, critic, batch = trainer.adversaries, trainer.critic, first_batch(trainer)
+    terms = critic_step(adversaries, batch, adversaries.translate_both(batch, for_generator=True))
+    with torch.no_grad():
+        x_same, x_cross = trainer.translator(batch.x, batch.c_x), trainer.translator(batch.x, batch.c_y)
+    features = {
+        name: critic.source_head(critic.features(image))
+        for name, image in (("x", batch.x), ("same", x_same), ("cross", x_cross))
+    }
+    own, target = batch.c_x.argmax(1), batch.c_y.argmax(1)
+    rows = torch.arange(len(own))
+    real = features["x"][rows, own].mean()
+    adversarial = 2 * real - features["same"][rows, own].mean() - features["cross"][rows, target].mean()
+    torch.testing.assert_close(terms["adversarial"], adversarial.detach())
+    torch.testing.assert_close(terms["mismatch"], (real - features["x"][rows, target].mean()).detach())
+    expected = -adversarial.detach() + 10 * terms["gradient_penalty"] + terms["domain_real"] - 2 * terms["mismatch"]
+    torch.testing.assert_close(terms["critic_loss"], expected)
+
+
+def test_a_generator_is_judged_by_the_domain_it_was_asked_for(blobs: Any, tiny_config: TrainingConfig) -> None:
+    trainer = make_trainer(blobs, by_domain(tiny_config))
+    batch = first_batch(trainer)
+    fakes = trainer.adversaries.translate_both(batch, for_generator=True)
+    terms = generator_step(trainer.adversaries, batch, fakes)
+    scores = [
+        trainer.critic.source_head(trainer.critic.features(fake))[torch.arange(len(fake)), label.argmax(1)].mean()
+        for fake, label in zip(fakes, (batch.c_x, batch.c_y), strict=True)
+    ]
+    torch.testing.assert_close(terms["adversarial_fake"], -sum(scores).detach())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": {"mismatch": 1.0}}, "`losses.mismatch` needs `networks.source_head` by_domain"),
+        (
+            {
+                "networks": {"source_head": "by_domain"},
+                "domains": {"names": ["a", "b"], "exclusive": False, "healthy": None},
+            },
+            "needs exclusive domains",
+        ),
+    ],
+)
+def test_settings_that_mean_nothing_together_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**changes)

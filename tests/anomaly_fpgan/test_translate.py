@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -56,7 +58,7 @@ def test_networks_take_any_channels_and_rectangles(channels: int, height: int, w
     image, label = torch.rand(2, channels, height, width) * 2 - 1, torch.eye(3)[:2]
     delta = Generator(channels, 3, base_width=4, residual_blocks=1)(image, label)
     assert delta.shape == image.shape
-    scores, logits = Discriminator(channels, 3, (height, width), base_width=4)(image)
+    scores, logits = Discriminator(channels, 3, (height, width), base_width=4)(image, torch.eye(3)[: len(image)])
     assert scores.shape[:2] == (2, 1)
     assert logits.shape == (2, 3)
 
@@ -73,12 +75,32 @@ def test_the_patch_head_finds_a_domain_wherever_it_shows() -> None:
     critic = Discriminator(1, 2, (32, 32), base_width=4, depth=2, domain_head="patch")
     image = torch.full((1, 1, 32, 32), -1.0)
     image[..., 8:12, 8:12] = 1
+    healthy = torch.eye(2)[:1]
     moved = image.roll((8, 4), (2, 3))  # by whole strides, and away from the border
-    torch.testing.assert_close(critic(image)[1], critic(moved)[1])
+    torch.testing.assert_close(critic(image, healthy)[1], critic(moved, healthy)[1])
     whole = Discriminator(1, 2, (32, 32), base_width=4, depth=2)
-    assert not torch.allclose(whole(image)[1], whole(moved)[1])
+    assert not torch.allclose(whole(image, healthy)[1], whole(moved, healthy)[1])
 
 
 def test_discriminator_says_which_size_it_needs() -> None:
     with pytest.raises(ValueError, match=r"`image` must be \(32, 32\), got \(16, 32\)"):
-        Discriminator(1, 2, (32, 32), base_width=4)(torch.zeros(1, 1, 16, 32))
+        Discriminator(1, 2, (32, 32), base_width=4)(torch.zeros(1, 1, 16, 32), torch.eye(2)[:1])
+
+
+def test_foreground_rule_leaves_the_background_and_moves_the_rest() -> None:
+    image = torch.full((1, 2, 1, 3), -1.0)
+    image[0, 1, 0, 1:] = torch.tensor([0.0, 0.5])  # one channel is enough to be foreground
+    translator = Translator(Constant(0.25), "foreground").train()
+    expected = image.clone()
+    expected[..., 1:] += 0.25
+    torch.testing.assert_close(translator(image, torch.eye(2)[:1]), expected, rtol=0, atol=0)
+
+
+def test_the_patch_head_is_between_the_highest_patch_and_what_all_of_them_could_add() -> None:
+    critic = Discriminator(1, 2, (32, 32), base_width=4, depth=2, domain_head="patch")
+    image = torch.rand(3, 1, 32, 32) * 2 - 1
+    patches = critic.domain_head(critic.features(image)).flatten(2)
+    logits = critic(image, torch.eye(2)[[0, 0, 1]])[1]
+    highest = patches.amax(2)
+    assert (logits >= highest).all()
+    assert (logits <= highest + math.log(patches.shape[2]) / 4 + 1e-5).all()
