@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := anomaly_fpgan data_prep evaluation pipelines
 
-.PHONY: demo test lint format bench clean install
+.PHONY: demo test lint format bench quality clean install
 
 install: $(VENV)/.installed
 
@@ -28,6 +28,10 @@ bench: install
 	$(BIN)/python -m benchmarks.prepare
 	$(BIN)/python -m benchmarks.evaluation
 	$(BIN)/python -m benchmarks.report
+
+# Hours; QUALITY="--short" ends within twenty minutes, QUALITY="--real FOLDER" adds real patients in BraTS layout.
+quality: install
+	$(BIN)/python -m benchmarks.quality $(QUALITY)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache

@@ -95,7 +95,10 @@ def train(
     cohort: Annotated[Path, typer.Argument(help="What `fpgan prepare` wrote.")],
     output: Output,
     preset: Annotated[
-        str | None, typer.Option(help="demo, brain-mri (the default), lung-ct or faces, whose domains are attributes.")
+        str | None,
+        typer.Option(
+            help="brain-mri (the default), lung-ct, faces, whose domains are attributes, few-patients, demo or patent."
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings, such as a run's config.yaml.")] = None,
     set_: Annotated[

@@ -22,17 +22,19 @@ ENSEMBLE_SEEDS_APART = 100
 BASE: dict[str, Any] = {
     "iterations": 600,
     "batch_size": 8,
-    "critic_steps": 2,
-    "learning_rate": 2e-4,
+    "critic_steps": 3,
+    "learning_rate": 5e-4,
     "averaging": 0.98,
     "networks": {
         "generator_width": 16,
         "residual_blocks": 4,
         "discriminator_width": 32,
-        "discriminator_depth": 3,
+        "discriminator_depth": 4,
         "domain_head": "patch",
+        "source_head": "by_domain",
+        "output_rule": "foreground",
     },
-    "losses": {"identity": 1.0},
+    "losses": {"identity": 10.0, "mismatch": 1.0},
 }
 
 
@@ -49,8 +51,9 @@ class Configuration:
         change: makes of a fresh trainer one that the product does not offer.
         wrap: makes other maps of the model's.
         ensemble: so many trainings, which differ in their seeds, give the mean map.
-        pretrained_on: by data set the one on which the same training, with the same seed, comes first; others are left
+        pretrained_on: by data set the one on which another training, with the same seed, comes first; others are left
             out.
+        first: settings of `TrainingConfig` that differ from `BASE` in that other training.
     """
 
     name: str
@@ -62,12 +65,15 @@ class Configuration:
     wrap: Callable[[MapSource], MapSource] | None = None
     ensemble: int = 1
     pretrained_on: Mapping[str, str] = field(default_factory=dict)
+    first: Mapping[str, Any] = field(default_factory=dict)
 
     def training_config(self, seed: int) -> TrainingConfig:
         """Every setting of its training with a seed."""
-        iterations = {**BASE, **self.training}["iterations"]
-        every = {"validate_every": max(1, iterations // MILESTONES), "seed": seed}
-        return TrainingConfig(**_merged(_merged(BASE, self.training), every))
+        return _training_config(self.training, seed)
+
+    def first_config(self, seed: int) -> TrainingConfig:
+        """Every setting of the training that comes first."""
+        return _training_config(self.first, seed)
 
     def evaluation_protocol(self) -> Protocol:
         """Every choice of its evaluation."""
@@ -87,17 +93,47 @@ REFERENCE = "base"
 PRESENTED = "base"
 """The configuration of which results of single patients are shown."""
 
+_EMBEDDED_LIKE = {"real-flair": "embedded-default", "real-t1ce": "embedded-t1ce", "real-both": "embedded-both"}
+_FIRST = {"iterations": 1000}
+
 CONFIGURATIONS = (
-    Configuration(name="base", words="batches of 8, n_critic 2, learning rate 2e-4, λ_id 1, domains read off patches"),
-    Configuration(name="identity-0.1", words="λ_id 0.1", training={"losses": {"identity": 0.1}}),
-    Configuration(name="identity-10", words="λ_id 10", training={"losses": {"identity": 10.0}}),
-    Configuration(name="critic-steps-5", words="n_critic 5", training={"critic_steps": 5}),
-    Configuration(name="learning-rate-1e-4", words="learning rate 1e-4", training={"learning_rate": 1e-4}),
-    Configuration(name="domain-3", words="λ_domain 3", training={"losses": {"domain": 3.0}}),
     Configuration(
-        name="image-head",
-        words="domains read off the whole image",
-        training={"networks": {"domain_head": "image", "discriminator_depth": 4}},
+        name="base",
+        words="a score for each domain, mismatched images unreal, domains read off patches, background left alone",
+    ),
+    Configuration(
+        name="patent",
+        words="the patent's formula and settings: one score, whole image, `tanh`, λ_id 0.1, n_critic 5, rate 1e-4",
+        training={
+            "critic_steps": 5,
+            "learning_rate": 1e-4,
+            "networks": {"domain_head": "image", "source_head": "shared", "output_rule": "tanh"},
+            "losses": {"identity": 0.1, "mismatch": 0.0},
+        },
+    ),
+    Configuration(
+        name="one-score",
+        words="one score for all domains",
+        training={"networks": {"source_head": "shared"}, "losses": {"mismatch": 0.0}},
+    ),
+    Configuration(name="no-mismatch", words="mismatched images are not shown", training={"losses": {"mismatch": 0.0}}),
+    Configuration(
+        name="image-head", words="domains read off the whole image", training={"networks": {"domain_head": "image"}}
+    ),
+    Configuration(name="additive", words="x + δ everywhere", training={"networks": {"output_rule": "additive"}}),
+    Configuration(
+        name="demo",
+        words="1,000 iterations of 16 images: the preset `demo`",
+        training={"iterations": 1000, "batch_size": 16},
+    ),
+    Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
+    Configuration(name="critic-steps-5", words="n_critic 5", training={"critic_steps": 5}),
+    Configuration(name="learning-rate-2e-4", words="learning rate 2e-4", training={"learning_rate": 2e-4}),
+    Configuration(name="not-averaged", words="the last weights, not averaged ones", training={"averaging": 0.0}),
+    Configuration(
+        name="moved",
+        words="images turned by 5°, moved and scaled by 5 %",
+        training={"augmentation": {"rotation_degrees": 5, "shift": 0.05, "scale": 0.05}},
     ),
     Configuration(name="last", words="the last model", choose_by="last"),
     Configuration(name="median-3", words="median filter of maps, 3 px", protocol={"median_px": 3}),
@@ -106,25 +142,59 @@ CONFIGURATIONS = (
     Configuration(name="flip-averaged", words="maps of image and mirror image averaged", wrap=FlipAveraged),
     Configuration(name="ensemble-3", words="maps of three trainings averaged", ensemble=3),
     Configuration(
+        name="embedded-only",
+        words="trained on embedded patients alone; these real ones give thresholds",
+        training={"iterations": 1},  # of the critic alone: the generator stays as it came
+        choose_by="last",
+        pretrained_on=_EMBEDDED_LIKE,
+        first=_FIRST,
+    ),
+    Configuration(
         name="pretrained",
-        words="begun with a training on embedded patients",
-        pretrained_on={
-            "real-flair": "embedded-default",
-            "real-t1ce": "embedded-t1ce",
-            "real-both": "embedded-both",
-        },
+        words="begun with a training on embedded patients, then 100 iterations at a rate of 1e-4",
+        training={"iterations": 100, "learning_rate": 1e-4},
+        pretrained_on=_EMBEDDED_LIKE,
+        first=_FIRST,
+    ),
+    Configuration(
+        name="pretrained-flip",
+        words="its maps of image and mirror image averaged",
+        training={"iterations": 100, "learning_rate": 1e-4},
+        pretrained_on=_EMBEDDED_LIKE,
+        first=_FIRST,
+        wrap=FlipAveraged,
+    ),
+    Configuration(
+        name="pretrained-median",
+        words="its maps with a median filter, 3 px",
+        training={"iterations": 100, "learning_rate": 1e-4},
+        pretrained_on=_EMBEDDED_LIKE,
+        first=_FIRST,
+        protocol={"median_px": 3},
     ),
 )
 
+_FREE = ("last", "median-3", "rim-1", "flip-averaged")
+"""Evaluations of the base's trainings, which cost none of their own."""
+_TRAINED = (
+    "patent",
+    "one-score",
+    "no-mismatch",
+    "image-head",
+    "additive",
+    "demo",
+    "identity-1",
+    "critic-steps-5",
+    "learning-rate-2e-4",
+    "not-averaged",
+    "moved",
+)
+_BEGUN = ("embedded-only", "pretrained", "pretrained-flip", "pretrained-median")
+_REAL = ("real-flair", "real-t1ce", "real-both")
 GROUPS = {
-    "embedded": Group(
-        data=("embedded-default", "embedded-hard"),
-        configurations=tuple(own.name for own in CONFIGURATIONS if own.name not in ("pretrained", "mean-of-channels")),
-    ),
-    "real": Group(
-        data=("real-flair", "real-t1ce", "real-both"),
-        configurations=tuple(own.name for own in CONFIGURATIONS if own.name != "mean-of-channels"),
-    ),
+    "embedded": Group(data=("embedded-default",), configurations=("base", *_TRAINED, *_FREE, "ensemble-3")),
+    "hard": Group(data=("embedded-hard",), configurations=("base", *_FREE)),
+    "real": Group(data=_REAL, configurations=("base", "patent", "last", *_BEGUN)),
     "both-channels": Group(data=("real-both",), configurations=("mean-of-channels",)),
     "learning": Group(
         data=tuple(f"learning-{count}-{variant}" for variant in ("default", "hard") for count in LEARNING),
@@ -132,17 +202,20 @@ GROUPS = {
     ),
 }
 SHORT_GROUPS = {
-    "embedded": Group(
-        data=("embedded-default",), configurations=("base", "identity-0.1", "image-head", "flip-averaged", "last")
-    ),
-    "real": Group(data=("real-flair", "real-t1ce", "real-both"), configurations=("base", "flip-averaged", "last")),
+    "embedded": Group(data=("embedded-default",), configurations=("base", "patent", "one-score", *_FREE)),
+    "real": Group(data=_REAL, configurations=("base", "last")),
 }
-SHORT_ITERATIONS = 200
+SHORT_ITERATIONS = 300
 
 
 def shortened(configuration: Configuration) -> Configuration:
     """The same with few iterations."""
     return replace(configuration, training={**configuration.training, "iterations": SHORT_ITERATIONS})
+
+
+def _training_config(changes: Mapping[str, Any], seed: int) -> TrainingConfig:
+    settings = _merged(BASE, changes)
+    return TrainingConfig(**settings, validate_every=max(1, settings["iterations"] // MILESTONES), seed=seed)
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,16 +118,17 @@ class Job:
 def make_run(configuration: Configuration, fold: Fold, start_fold: Fold | None, seed: int) -> Run:
     """A run with all its trainings; `start_fold` is what `pretrained_on` names, if it names one."""
 
-    def training(on: Fold, own_seed: int, start: Training | None) -> Training:
-        return Training(
-            fold=on, config=configuration.training_config(own_seed), change=configuration.change, start=start
-        )
+    def training(own_seed: int) -> Training:
+        change, start = configuration.change, None
+        if start_fold:
+            start = Training(fold=start_fold, config=configuration.first_config(own_seed), change=change, start=None)
+        return Training(fold=fold, config=configuration.training_config(own_seed), change=change, start=start)
 
     seeds = [seed + ENSEMBLE_SEEDS_APART * member for member in range(configuration.ensemble)]
     return Run(
         configuration=configuration,
         seed=seed,
-        trainings=tuple(training(fold, own, training(start_fold, own, None) if start_fold else None) for own in seeds),
+        trainings=tuple(training(own) for own in seeds),
     )
 
 

@@ -14,8 +14,8 @@ _HEAD = """# Detection quality
 
 Written by `python -m benchmarks.quality` (`make quality`).
 
-- Training sees labels of slices, never masks. Thresholds and the reported model are chosen on validation patients, which
-  do not train; nothing is chosen on test patients.
+- Training sees labels of slices, never masks. Thresholds and the reported model are chosen on validation patients,
+  which do not train; nothing is chosen on test patients.
 - Cells are the mean over seeds [lowest–highest]. Each real patient is held out once, and a seed's number is the mean
   over held-out patients. A dash stands for what is undefined. Baselines need no training and no seed.
 - *Matched AUC* compares only slices at the same height, *pairs* says how many; where height tells what is diseased, the
@@ -76,9 +76,9 @@ def _circumstances(results: Sequence[Result]) -> str:
     hardware = sorted({own["hardware"] for own in results})
     versions = sorted({f"{name} {number}" for own in results for name, number in own["versions"].items()})
     return (
-        f"{' to '.join(dict.fromkeys((days[0], days[-1])))}; each run on {' or '.join(hardware)}; {', '.join(versions)}.\n"
-        f"{counted(len(results), 'run')} on {counted(len(trainings), 'training')} took {duration(seconds)}, those side by "
-        "side added up."
+        f"{' to '.join(dict.fromkeys((days[0], days[-1])))}; each run on {' or '.join(hardware)}; "
+        f"{', '.join(versions)}.\n{counted(len(results), 'run')} on {counted(len(trainings), 'training')} took "
+        f"{duration(seconds)}, those side by side added up."
     )
 
 
@@ -135,8 +135,8 @@ def _learning_curve(found: Mapping[DataSet, Sequence[Result]]) -> list[str]:
 
 def _checkpoints(found: Mapping[DataSet, Sequence[Result]]) -> list[str]:
     sections = [
-        "## Which checkpoint is kept\n\nTest numbers of the models that each rule would choose, mean over all trainings on "
-        "the data.\nThe label-free score is the AUC of healthy training slices against all validation slices, whose "
+        "## Which checkpoint is kept\n\nTest numbers of the models that each rule would choose, mean over all "
+        "trainings on the data.\nThe label-free score is the AUC of healthy training slices against all validation slices, whose "
         "labels it does not\nsee. Hindsight looks at the test patients, so nothing reported is chosen by it."
     ]
     for title, number in (("slice AUC", "test_auc"), ("pixel AP", "test_average_precision")):

@@ -19,7 +19,9 @@ def test_every_preset_loads_and_survives_its_own_dump(name: str, tmp_path: Path)
 
 
 def test_presets_carry_the_patents_identity_weights() -> None:
-    assert load_config(preset="brain-mri").training.losses.identity == 0.1
+    patent = load_config(preset="patent").training
+    assert patent.losses.identity == 0.1
+    assert patent.networks.output_rule == "tanh"
     faces = load_config(preset="faces").training
     assert faces.losses.identity == 10
     assert len(faces.domains) == 5
