@@ -135,9 +135,10 @@ def _learning_curve(found: Mapping[DataSet, Sequence[Result]]) -> list[str]:
 
 def _checkpoints(found: Mapping[DataSet, Sequence[Result]]) -> list[str]:
     sections = [
-        "## Which checkpoint is kept\n\nTest numbers of the models that each rule would choose, mean over all "
-        "trainings on the data.\nThe label-free score is the AUC of healthy training slices against all validation slices, whose "
-        "labels it does not\nsee. Hindsight looks at the test patients, so nothing reported is chosen by it."
+        "## Which checkpoint is kept\n\n"
+        "Test numbers of the models that each rule would choose, mean over all trainings on the data. The label-free\n"
+        "score is the AUC of healthy training slices against all validation slices, whose labels it does not see.\n"
+        "Hindsight looks at the test patients, so nothing reported is chosen by it."
     ]
     for title, number in (("slice AUC", "test_auc"), ("pixel AP", "test_average_precision")):
         rows = []
