@@ -210,11 +210,6 @@ def _with_domains_of(cohort: Cohort, config: RunConfig) -> RunConfig:
             f"the settings ask for the domains {', '.join(wanted.names)}; the cohort has {', '.join(theirs.names)}"
         )
         raise UsageError(problem)
-    if not theirs.exclusive and config.training.networks.source_head == "by_domain":
-        raise UsageError(
-            "the cohort's domains are attributes, which a critic by domain cannot judge; add "
-            "--set training.networks.source_head=shared --set training.losses.mismatch=0"
-        )
     return config.model_copy(update={"training": config.training.model_copy(update={"domains": theirs})})
 
 

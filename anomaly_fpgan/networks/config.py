@@ -30,6 +30,6 @@ class NetworkConfig(BaseModel):
     clearly, wherever they lie, so that the outline and the height of a slice tell less."""
     source_head: SourceHead = "shared"
     """`shared`: one score says how real an image is, as in the patent. `by_domain`: how real as one of its domain, so
-    that a translation to healthy is held against healthy images alone; for exclusive domains."""
+    that a translation to healthy is held against healthy images alone."""
     output_rule: OutputRule = "additive"
     """How the delta meets the image; see `anomaly_fpgan.translate`."""

@@ -22,7 +22,9 @@ class Discriminator(nn.Module):
         image_size: (H, W); fixed, because the domain head `image` has a weight for every place of it.
         domain_head: `image` reads domains off all places at once; `patch` takes the soft maximum of each domain's logit
             over places, log Σ exp(r·logit) / r (Pinheiro and Collobert, CVPR 2015), which teaches more than one place.
-        source_head: `shared` gives one patch score; `by_domain` one for each domain, of which the label picks.
+        source_head: `shared` gives one patch score; `by_domain` one for each domain, of which the label picks. Domains
+            that may co-occur have two each, for present and absent, and the score is the mean over domains.
+        exclusive: whether an image is in one domain alone.
         base_width: features of the first layer; 64 in the paper. Each further layer doubles it, up to 512.
         depth: halvings of the resolution; fewer where the image would become smaller than 2 pixels.
     """
@@ -37,6 +39,7 @@ class Discriminator(nn.Module):
         depth: int = 6,
         domain_head: DomainHead = "image",
         source_head: SourceHead = "shared",
+        exclusive: bool = True,
     ) -> None:
         super().__init__()
         self.image_size = tuple(image_size)
@@ -63,7 +66,8 @@ class Discriminator(nn.Module):
         self.features = nn.Sequential(*layers)
         # No bias: the adversarial loss compares scores with each other, so a constant added to all would mean nothing.
         self.by_domain = source_head == "by_domain"
-        scores = domains if self.by_domain else 1
+        self.exclusive = exclusive
+        scores = (domains if exclusive else 2 * domains) if self.by_domain else 1
         self.source_head = nn.Conv2d(channels, scores, kernel_size=3, padding=1, bias=False)
         # The patch head needs a bias: without one it could not prefer a domain where no patch shows anything.
         by_patch = domain_head == "patch"
@@ -74,7 +78,7 @@ class Discriminator(nn.Module):
 
         Args:
             image: what is judged.
-            label: (B, K) the one domain it is in or is meant to be in; matters to the source head `by_domain` alone.
+            label: (B, K) the domains it is in or is meant to be in; matters to the source head `by_domain` alone.
 
         Returns:
             Patch scores (B, 1, h, w), higher for real, and domain logits (B, K).
@@ -87,7 +91,8 @@ class Discriminator(nn.Module):
         features = self.features(image)
         scores = self.source_head(features)
         if self.by_domain:
-            scores = (scores * label[:, :, None, None].to(scores.dtype)).sum(1, keepdim=True)
+            picked = label if self.exclusive else torch.cat([label, 1 - label], 1) / label.shape[1]
+            scores = (scores * picked[:, :, None, None].to(scores.dtype)).sum(1, keepdim=True)
         return scores, _soft_maximum(self.domain_head(features))
 
 

@@ -102,10 +102,7 @@ class TrainingConfig(_Settings):
     def _check(self) -> Self:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"`betas` must lie in [0, 1), got {self.betas}")
-        by_domain = self.networks.source_head == "by_domain"
-        if by_domain and not self.domains.exclusive:
-            raise ValueError("`networks.source_head` by_domain needs exclusive domains; take shared for attributes")
-        if self.losses.mismatch and not by_domain:
+        if self.losses.mismatch and self.networks.source_head != "by_domain":
             raise ValueError("`losses.mismatch` needs `networks.source_head` by_domain")
         return self
 

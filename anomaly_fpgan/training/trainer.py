@@ -172,4 +172,5 @@ def build_critic(image_shape: tuple[int, int, int], config: TrainingConfig) -> D
         depth=config.networks.discriminator_depth,
         domain_head=config.networks.domain_head,
         source_head=config.networks.source_head,
+        exclusive=config.domains.exclusive,
     )

@@ -104,3 +104,11 @@ def test_the_patch_head_is_between_the_highest_patch_and_what_all_of_them_could_
     highest = patches.amax(2)
     assert (logits >= highest).all()
     assert (logits <= highest + math.log(patches.shape[2]) / 4 + 1e-5).all()
+
+
+def test_a_critic_by_domain_takes_the_mean_over_attributes_of_present_or_absent() -> None:
+    critic = Discriminator(1, 2, (32, 32), base_width=4, depth=2, source_head="by_domain", exclusive=False)
+    image = torch.rand(1, 1, 32, 32)
+    maps = critic.source_head(critic.features(image))  # first present, second present, first absent, second absent
+    expected = (maps[:, 0:1] + maps[:, 3:4]) / 2
+    torch.testing.assert_close(critic(image, torch.tensor([[1.0, 0.0]]))[0], expected)
