@@ -97,7 +97,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="brain-mri (the default), lung-ct, faces, whose domains are attributes, few-patients, demo or patent."
+            help="brain-mri (the default), lung-ct, faces, whose domains are attributes, adopt, demo or patent."
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings, such as a run's config.yaml.")] = None,
@@ -118,6 +118,8 @@ def train(
     if resume and (output / CONFIG_FILE).exists() and (preset or config or set_ or start_from):
         raise UsageError("a resumed run keeps its own settings; leave out --preset, --config, --set and --start-from")
     screen = _screen(quiet)
+    if preset == "adopt" and start_from is None:
+        raise UsageError("the preset adopt takes over another run's model; name the run with --start-from RUN")
     if preset is None and config is None:
         preset = "brain-mri"
     settings = load_config(preset=preset, file=config, overrides=set_ or [])
