@@ -95,6 +95,13 @@ PRESENTED = "base"
 
 _EMBEDDED_LIKE = {"real-flair": "embedded-default", "real-t1ce": "embedded-t1ce", "real-both": "embedded-both"}
 _FIRST = {"iterations": 1000}
+_PRETRAINED = Configuration(
+    name="pretrained",
+    words="begun with a training on embedded patients, then 100 iterations at a rate of 1e-4",
+    training={"iterations": 100, "learning_rate": 1e-4},
+    pretrained_on=_EMBEDDED_LIKE,
+    first=_FIRST,
+)
 
 CONFIGURATIONS = (
     Configuration(
@@ -149,27 +156,17 @@ CONFIGURATIONS = (
         pretrained_on=_EMBEDDED_LIKE,
         first=_FIRST,
     ),
-    Configuration(
-        name="pretrained",
-        words="begun with a training on embedded patients, then 100 iterations at a rate of 1e-4",
-        training={"iterations": 100, "learning_rate": 1e-4},
-        pretrained_on=_EMBEDDED_LIKE,
-        first=_FIRST,
-    ),
-    Configuration(
+    _PRETRAINED,
+    replace(
+        _PRETRAINED,
         name="pretrained-flip",
         words="its maps of image and mirror image averaged",
-        training={"iterations": 100, "learning_rate": 1e-4},
-        pretrained_on=_EMBEDDED_LIKE,
-        first=_FIRST,
         wrap=FlipAveraged,
     ),
-    Configuration(
+    replace(
+        _PRETRAINED,
         name="pretrained-median",
         words="its maps with a median filter, 3 px",
-        training={"iterations": 100, "learning_rate": 1e-4},
-        pretrained_on=_EMBEDDED_LIKE,
-        first=_FIRST,
         protocol={"median_px": 3},
     ),
 )
