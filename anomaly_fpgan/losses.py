@@ -8,6 +8,7 @@ adversarial_fake      − Σ_c E[D_src(G(x,c))]                                 
 gradient_penalty      E[(‖∇D_src(x̂)‖₂ − 1)²]                                                 patent claim 1
 mismatch              E[D_src(x, c_x)] − E[D_src(x, c_y)]                                     see **, trains D
 domain_real           E[−log D_dom(c_x | x)]                                                 patent, trains D
+domain_origin         E[−log D_dom(c_x | y′)]                                                see ***, trains D
 domain_fake           Σ_c E[−log D_dom(c | G(x,c))],  c ∈ {c_x, c_y}                         patent, trains G
 cycle                 E‖G(G(x,c_y),c_x) − x‖₁ + E‖G(G(x,c_x),c_x) − x‖₁                      patent
 conditional_identity  E‖G(x,c_x) − x‖₁                                                       patent
@@ -26,6 +27,9 @@ the real image counted once for each fake it stands against, the term measures d
 \*\* Of a critic that scores images as ones of a domain: real images under another domain's label are no real images of
 it. Without this, a critic may score an untouched lesion as a real healthy image, because no fake has shown it one. The
 idea is that of matching-aware discriminators, Reed et al., "Generative Adversarial Text to Image Synthesis", ICML 2016.
+
+\*\*\* A domain classifier that never sees a translation can be pleased by changes that no real image shows. Here it
+learns to tell where a translation came from, against the generator, as it learns to tell real from fake.
 """
 
 from __future__ import annotations
@@ -82,6 +86,11 @@ def gradient_penalty(
 def domain_real(logits_x: Tensor, c_x: Tensor, *, exclusive: bool) -> Tensor:
     """E[−log D_dom(c_x | x)] from logits (B, K) and labels (B, K)."""
     return _negative_log_likelihood(logits_x, c_x, exclusive)
+
+
+def domain_origin(logits_cross: Tensor, c_x: Tensor, *, exclusive: bool) -> Tensor:
+    """E[−log D_dom(c_x | y′)]: the critic recognizes what a cross-domain translation was made of."""
+    return _negative_log_likelihood(logits_cross, c_x, exclusive)
 
 
 def domain_fake(logits_same: Tensor, c_x: Tensor, logits_cross: Tensor, c_y: Tensor, *, exclusive: bool) -> Tensor:

@@ -25,6 +25,9 @@ class LossWeights(_Settings):
     needs the source head `by_domain`."""
     domain: float = Field(default=1.0, ge=0)
     """λ_domain"""
+    domain_origin: float = Field(default=0.0, ge=0)
+    """Weight of the critic telling what domain a cross-domain translation was made of; outside the patent. 0 leaves it
+    out."""
     cycle: float = Field(default=10.0, ge=0)
     """λ_cyc"""
     identity: float = Field(default=0.1, ge=0)

@@ -65,6 +65,10 @@ def critic_step(adversaries: Adversaries, batch: Batch, fakes: Fakes) -> dict[st
         if weights.mismatch:
             terms["mismatch"] = losses.mismatch(d_src_x, critic(batch.x, batch.c_y)[0])
             loss = loss - weights.mismatch * terms["mismatch"]
+        if weights.domain_origin:
+            logits_cross = logits[2 * len(batch.x) :]
+            terms["domain_origin"] = losses.domain_origin(logits_cross, batch.c_x, exclusive=adversaries.exclusive)
+            loss = loss + weights.domain_origin * terms["domain_origin"]
     loss.backward()
     return _detached(critic_loss=loss, **terms)
 

@@ -34,7 +34,7 @@ BASE: dict[str, Any] = {
         "source_head": "by_domain",
         "output_rule": "foreground",
     },
-    "losses": {"identity": 10.0, "mismatch": 1.0},
+    "losses": {"identity": 10.0, "mismatch": 1.0, "domain_origin": 1.0},
 }
 
 
@@ -106,7 +106,7 @@ _PRETRAINED = Configuration(
 CONFIGURATIONS = (
     Configuration(
         name="base",
-        words="a score for each domain, mismatched images unreal, domains read off patches, background left alone",
+        words="a score for each domain, mismatched images unreal, origins told, domains read off patches, background left",
     ),
     Configuration(
         name="patent",
@@ -115,13 +115,18 @@ CONFIGURATIONS = (
             "critic_steps": 5,
             "learning_rate": 1e-4,
             "networks": {"domain_head": "image", "source_head": "shared", "output_rule": "tanh"},
-            "losses": {"identity": 0.1, "mismatch": 0.0},
+            "losses": {"identity": 0.1, "mismatch": 0.0, "domain_origin": 0.0},
         },
     ),
     Configuration(
         name="one-score",
         words="one score for all domains",
         training={"networks": {"source_head": "shared"}, "losses": {"mismatch": 0.0}},
+    ),
+    Configuration(
+        name="no-origin",
+        words="the critic is not asked where translations came from",
+        training={"losses": {"domain_origin": 0.0}},
     ),
     Configuration(name="no-mismatch", words="mismatched images are not shown", training={"losses": {"mismatch": 0.0}}),
     Configuration(
@@ -176,6 +181,7 @@ _FREE = ("last", "median-3", "rim-1", "flip-averaged")
 _TRAINED = (
     "patent",
     "one-score",
+    "no-origin",
     "no-mismatch",
     "image-head",
     "additive",

@@ -171,7 +171,7 @@ def test_a_batch_is_computed_alike_alone_and_within_a_larger_one(blobs: Any, tin
 def by_domain(config: TrainingConfig) -> TrainingConfig:
     settings = config.model_dump()
     settings["networks"] |= {"source_head": "by_domain", "domain_head": "patch", "output_rule": "foreground"}
-    settings["losses"] |= {"mismatch": 2.0}
+    settings["losses"] |= {"mismatch": 2.0, "domain_origin": 3.0}
     return TrainingConfig(**settings)
 
 
@@ -193,7 +193,10 @@ def test_a_critic_by_domain_sees_each_image_as_what_it_is_or_is_meant_to_be(
     adversarial = 2 * real - features["same"][rows, own].mean() - features["cross"][rows, target].mean()
     torch.testing.assert_close(terms["adversarial"], adversarial.detach())
     torch.testing.assert_close(terms["mismatch"], (real - features["x"][rows, target].mean()).detach())
+    origin = torch.nn.functional.cross_entropy(critic(x_cross, batch.c_y)[1], own)
+    torch.testing.assert_close(terms["domain_origin"], origin.detach())
     expected = -adversarial.detach() + 10 * terms["gradient_penalty"] + terms["domain_real"] - 2 * terms["mismatch"]
+    expected += 3 * terms["domain_origin"]
     torch.testing.assert_close(terms["critic_loss"], expected)
 
 
