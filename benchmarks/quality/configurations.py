@@ -106,7 +106,7 @@ _PRETRAINED = Configuration(
 CONFIGURATIONS = (
     Configuration(
         name="base",
-        words="a score for each domain, mismatched images unreal, origins told, domains read off patches, background left",
+        words="a score for each domain, mismatch and origin 1, domains off patches, `foreground`, λ_id 10",
     ),
     Configuration(
         name="patent",
