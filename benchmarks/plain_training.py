@@ -66,7 +66,12 @@ class PlainTraining:
             picked = torch.where(batch.pick_same.view(-1, 1, 1, 1), x_same, x_cross)
             penalty = self._penalty(batch, picked, torch.where(batch.pick_same[:, None], batch.c_x, batch.c_y))
         weights = self.config.losses
-        return -adversarial + weights.gradient_penalty * penalty + weights.domain * self._entropy(logits_x, batch.c_x)
+        loss = -adversarial + weights.gradient_penalty * penalty + weights.domain * self._entropy(logits_x, batch.c_x)
+        if weights.mismatch:
+            loss = loss - weights.mismatch * (score_x.mean() - self.critic(batch.x, batch.c_y)[0].mean())
+        if weights.domain_origin:
+            loss = loss + weights.domain_origin * self._entropy(self.critic(x_cross, batch.c_y)[1], batch.c_x)
+        return loss
 
     def _penalty(self, batch: Batch, fake: Tensor, label: Tensor) -> Tensor:
         share = batch.share.view(-1, 1, 1, 1)

@@ -64,10 +64,10 @@ class Discriminator(nn.Module):
             channels, features = features, min(2 * features, max(_LARGEST_WIDTH, base_width))
             height, width = height // 2, width // 2
         self.features = nn.Sequential(*layers)
-        # No bias: the adversarial loss compares scores with each other, so a constant added to all would mean nothing.
         self.by_domain = source_head == "by_domain"
         self.exclusive = exclusive
         scores = (domains if exclusive else 2 * domains) if self.by_domain else 1
+        # No bias: the adversarial loss compares scores with each other, so a constant added to all would mean nothing.
         self.source_head = nn.Conv2d(channels, scores, kernel_size=3, padding=1, bias=False)
         # The patch head needs a bias: without one it could not prefer a domain where no patch shows anything.
         by_patch = domain_head == "patch"
@@ -86,14 +86,22 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: for an image of another size.
         """
+        scores, logits = self.judge(image)
+        return self.score_as(scores, label), logits
+
+    def judge(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` computes of an image without its label: scores for `score_as` to pick from, and logits."""
         if tuple(image.shape[-2:]) != self.image_size:
             raise ValueError(f"`image` must be {self.image_size}, got {tuple(image.shape[-2:])}")
         features = self.features(image)
-        scores = self.source_head(features)
-        if self.by_domain:
-            picked = label if self.exclusive else torch.cat([label, 1 - label], 1) / label.shape[1]
-            scores = (scores * picked[:, :, None, None].to(scores.dtype)).sum(1, keepdim=True)
-        return scores, _soft_maximum(self.domain_head(features))
+        return self.source_head(features), _soft_maximum(self.domain_head(features))
+
+    def score_as(self, scores: Tensor, label: Tensor) -> Tensor:
+        """Patch scores (B, 1, h, w) of images as ones of the domains `label` (B, K), picked from those of `judge`."""
+        if not self.by_domain:
+            return scores
+        picked = label if self.exclusive else torch.cat([label, 1 - label], 1) / label.shape[1]
+        return (scores * picked[:, :, None, None].to(scores.dtype)).sum(1, keepdim=True)
 
 
 def _soft_maximum(logits: Tensor) -> Tensor:

@@ -52,10 +52,14 @@ def critic_step(adversaries: Adversaries, batch: Batch, fakes: Fakes) -> dict[st
     critic, weights = adversaries.critic, adversaries.weights
     x_same, x_cross = (fake.detach() for fake in fakes)
     with adversaries.autocast:
-        scores, logits = critic(torch.cat([batch.x, x_same, x_cross]), torch.cat([batch.c_x, batch.c_x, batch.c_y]))
-        d_src_x, d_src_same, d_src_cross = scores.tensor_split(3)
-        adversarial = losses.adversarial(d_src_x, d_src_same, d_src_cross)
-        domain = losses.domain_real(logits[: len(batch.x)], batch.c_x, exclusive=adversaries.exclusive)
+        scores, logits = critic.judge(torch.cat([batch.x, x_same, x_cross]))
+        scores_x, scores_same, scores_cross = scores.tensor_split(3)
+        logits_x, _, logits_cross = logits.tensor_split(3)
+        d_src_x = critic.score_as(scores_x, batch.c_x)
+        adversarial = losses.adversarial(
+            d_src_x, critic.score_as(scores_same, batch.c_x), critic.score_as(scores_cross, batch.c_y)
+        )
+        domain = losses.domain_real(logits_x, batch.c_x, exclusive=adversaries.exclusive)
         c_between = torch.where(batch.pick_same[:, None], batch.c_x, batch.c_y)
         penalty = losses.gradient_penalty(
             lambda images: critic(images, c_between)[0], batch.x, x_same, x_cross, batch.share, batch.pick_same
@@ -63,10 +67,9 @@ def critic_step(adversaries: Adversaries, batch: Batch, fakes: Fakes) -> dict[st
         terms = {"adversarial": adversarial, "gradient_penalty": penalty, "domain_real": domain}
         loss = -adversarial + weights.gradient_penalty * penalty + weights.domain * domain
         if weights.mismatch:
-            terms["mismatch"] = losses.mismatch(d_src_x, critic(batch.x, batch.c_y)[0])
+            terms["mismatch"] = losses.mismatch(d_src_x, critic.score_as(scores_x, batch.c_y))
             loss = loss - weights.mismatch * terms["mismatch"]
         if weights.domain_origin:
-            logits_cross = logits[2 * len(batch.x) :]
             terms["domain_origin"] = losses.domain_origin(logits_cross, batch.c_x, exclusive=adversaries.exclusive)
             loss = loss + weights.domain_origin * terms["domain_origin"]
     loss.backward()

@@ -26,6 +26,11 @@ SETTINGS: dict[str, Any] = {
         {},
         {"losses": LossWeights(second_fixed_point=2, identity=10), "seed": 3},
         {"augmentation": Augmentation(rotation_degrees=10, shift=0.1, scale=0.1)},
+        {
+            "networks": SETTINGS["networks"]
+            | {"domain_head": "patch", "source_head": "by_domain", "output_rule": "foreground"},
+            "losses": LossWeights(identity=10, mismatch=1, domain_origin=1),
+        },
     ],
 )
 @pytest.mark.parametrize(
