@@ -89,9 +89,10 @@ class Group:
 
 
 REFERENCE = "base"
-"""The configuration that others are held against."""
-PRESENTED = "base"
-"""The configuration of which results of single patients are shown."""
+"""The configuration that others are held against, and of which results of single patients are shown.
+
+Where it was not run, the first of those that were.
+"""
 
 _EMBEDDED_LIKE = {"real-flair": "embedded-default", "real-t1ce": "embedded-t1ce", "real-both": "embedded-both"}
 _FIRST = {"iterations": 1000}

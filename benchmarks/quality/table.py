@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.quality.configurations import CONFIGURATIONS, PRESENTED, REFERENCE
+from benchmarks.quality.configurations import CONFIGURATIONS, REFERENCE
 from benchmarks.quality.data import DATA_SETS, DataSet
 from benchmarks.quality.summary import HINDSIGHT, RULES, Result, Summary, choices, over_seeds
 from pipelines.screen import counted, duration
@@ -15,7 +15,7 @@ _HEAD = """# Detection quality
 Written by `python -m benchmarks.quality` (`make quality`).
 
 - Training sees labels of slices, never masks. Thresholds and the reported model are chosen on validation patients,
-  which do not train; nothing is chosen on test patients.
+  which do not train. Settings were compared on the test patients shown here, so expect somewhat less on others.
 - Cells are the mean over seeds [lowest–highest]. Each real patient is held out once, and a seed's number is the mean
   over held-out patients. A dash stands for what is undefined. Baselines need no training and no seed.
 - *Matched AUC* compares only slices at the same height, *pairs* says how many; where height tells what is diseased, the
@@ -88,24 +88,24 @@ def _of_data(data: DataSet, results: Sequence[Result]) -> list[str]:
     size = f"{' and '.join(data.channels)}, {data.side} × {data.side}, {counted(patients, 'test patient')}"
     scores = [[f"**{name}**: {own[0]['words']}", *_cells(own, _SCORES), str(len(own))] for name, own in by_name.items()]
     lesions = [[f"**{name}**", *_cells(own, _LESIONS)] for name, own in by_name.items()]
-    reference = by_name.get(REFERENCE, [])
-    reference = [own for own in reference if own["seed"] == reference[0]["seed"]]  # no seed changes a baseline
-    for baseline in dict.fromkeys(name for own in reference for name in own["baselines"]):
+    reference = REFERENCE if REFERENCE in by_name else next(iter(by_name))
+    compared_with = by_name[reference]
+    once = [own for own in compared_with if own["seed"] == compared_with[0]["seed"]]  # no seed changes a baseline
+    for baseline in dict.fromkeys(name for own in once for name in own["baselines"]):
         title = f"*{baseline}*"
-        scores.append([title, *_cells(reference, _SCORES, baseline), ""])
-        lesions.append([title, *_cells(reference, _LESIONS, baseline)])
+        scores.append([title, *_cells(once, _SCORES, baseline), ""])
+        lesions.append([title, *_cells(once, _LESIONS, baseline)])
     lesions = [row for row in lesions if set(row[1:]) != {_DASH}]
     sections = [f"## {data.name}\n\n{size}.", _table(["", *_SCORES, "runs"], scores), _table(["", *_LESIONS], lesions)]
-    if data.variant is None and PRESENTED in by_name:
+    if data.variant is None:
         rows = [
-            [", ".join(own[0]["test_patients"]), *_cells(own, _SHORT)]
-            for own in _by(by_name[PRESENTED], "fold").values()
+            [", ".join(own[0]["test_patients"]), *_cells(own, _SHORT)] for own in _by(compared_with, "fold").values()
         ]
-        sections += [f"Patients by themselves, {PRESENTED}:", _table(["", *_SHORT], rows)]
-    others = {name: own for name, own in by_name.items() if name != REFERENCE}
-    if reference and others:
-        rows = [[name, *_differences(own, by_name[REFERENCE])] for name, own in others.items()]
-        text = f"Difference from {REFERENCE}, bold where it is larger than the range over seeds of both:"
+        sections += [f"Patients by themselves, {reference}:", _table(["", *_SHORT], rows)]
+    others = {name: own for name, own in by_name.items() if name != reference}
+    if others:
+        rows = [[name, *_differences(own, compared_with)] for name, own in others.items()]
+        text = f"Difference from {reference}, bold where it is larger than the range over seeds of both:"
         sections += [text, _table(["", *_COMPARED], rows)]
     return sections
 

@@ -70,6 +70,14 @@ def test_only_a_difference_beyond_the_range_over_seeds_is_bold(auc: float, text:
     assert row_of(render(results), "| last ")[1] == text
 
 
+def test_where_the_base_was_not_run_baselines_and_patients_stand_beside_the_first_that_was() -> None:
+    page = render([result(name, 0, 0.9, data="real-flair") for name in ("pretrained", "embedded-only")])
+    assert row_of(page, "| *Brightest pixel*")[1] == "0.500"
+    assert "Patients by themselves, embedded-only:" in page
+    assert row_of(page, "| A ")[1] == "0.900"
+    assert row_of(page, "| pretrained ")[1] == "+0.000"
+
+
 def test_rules_choose_the_latest_of_the_best_checkpoints() -> None:
     choice = choices([result("base", 0, 0.9)], "test_auc")
     assert list(choice.by_rule.values()) == [0.7, 0.95, 0.9, 0.9, 0.95]
