@@ -6,14 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipelines.cli_prepare import Output, Overwrite, Quiet
+from pipelines.cli_prepare import Output, Overwrite, Quiet, Workers
 from pipelines.output import existing_policy
 
 VariantOption = Annotated[
     Literal["default", "hard"],  # `data_prep.synthetic.Variant`, which takes too long to import for `--help`
     typer.Option("--variant", help="hard: lesions small or faint, several scanners, bright healthy structures."),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that work at the same time.")]
 
 
 def synthesize(

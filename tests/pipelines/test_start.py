@@ -137,8 +137,8 @@ def test_patients_held_out_here_but_trained_on_there_are_refused(
     assert result.exit_code == 2
     (line,) = [line for line in result.output.splitlines() if line.startswith("fpgan: ")]
     assert line.startswith(f"fpgan: {tiny.run}: has seen 4 validation or test patients of {cohort} ({seen[0]}, ")
-    assert line.endswith(", …); put them into its training split with `fpgan prepare --split-csv`, or start from "
-                         "another run")  # fmt: skip
+    remedy = "put them into its training split with `fpgan prepare --split-csv`, or start from another run"
+    assert line.endswith(f", …); {remedy}")
     assert not (tmp_path / "run").exists()
 
 
@@ -181,10 +181,11 @@ def test_other_channels_are_named(
     assert not (tmp_path / "run").exists()
 
 
-def test_other_networks_and_other_domains_cost_no_run(
+def test_other_networks_other_domains_and_other_sizes_cost_no_run(
     fpgan: Callable[..., Any], tiny: Any, tmp_path: Path, tiny_training: list[str]
 ) -> None:
-    attributes = tmp_path / "attributes"
+    larger, attributes = tmp_path / "larger", tmp_path / "attributes"
+    succeed(fpgan("prepare", tiny.brats, "--output", larger, "--size", 64))
     succeed(
         fpgan(
             "prepare",
@@ -202,6 +203,7 @@ def test_other_networks_and_other_domains_cost_no_run(
     for cohort, setting, text in (
         (tiny.cohort, ["--set=training.networks.residual_blocks=2"], "`networks.residual_blocks` 1, not 2"),
         (attributes, [], "`domains.names` ('healthy', 'diseased'), not ('edema', 'core')"),
+        (larger, [], "these are of 1 × 64 × 64"),
     ):
         result = fpgan("train", cohort, "--output", run, *tiny_training, *setting, *start)
         assert result.exit_code == 2
