@@ -42,8 +42,11 @@ class PlainTraining:
         for adam in self.adam.values():
             for group in adam.param_groups:
                 group["lr"] = self.config.learning_rate_at(step)
+        if step < self.config.warmup_iterations:
+            entropy = self._entropy(self.critic(batch.x, batch.c_x)[1], batch.c_x)
+            return {"critic_loss": self._update("critic", self.config.losses.domain * entropy)}
         terms = {"critic_loss": self._update("critic", self._critic_loss(batch))}
-        if (step + 1) % self.config.critic_steps == 0:
+        if self.config.moves_generator(step + 1):
             terms["generator_loss"] = self._update("translator", self._generator_loss(batch))
         return terms
 

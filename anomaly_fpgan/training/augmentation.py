@@ -1,4 +1,4 @@
-"""Images varied at random, on the device: flipped, turned, moved, scaled."""
+"""Images varied at random, on the device: flipped, turned, moved, scaled, their intensities changed."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ def draw_affine(
     return torch.stack(rows, 1).view(count, 2, 3)
 
 
-def augment(images: Tensor, flip: Tensor, affine: Tensor | None) -> Tensor:
+def augment(images: Tensor, flip: Tensor, affine: Tensor | None, gamma: Tensor | None = None) -> Tensor:
     """Vary images (B, C, H, W) in [0, 1].
 
     Args:
         images: background 0, which is also what moves in from outside.
         flip: (B,) 1 where the last axis is reversed first, 0 elsewhere.
-        affine: (B, 2, 3) from `draw_affine`; None leaves pixels as they are.
+        affine: (B, 2, 3) from `draw_affine`; None leaves pixels where they are.
+        gamma: (B, C) powers of the intensities; None leaves these as they are.
     """
     images = torch.where(flip.bool().view(-1, 1, 1, 1), images.flip(-1), images)
+    if gamma is not None:
+        images = images ** gamma[:, :, None, None]
     if affine is None:
         return images
     places = functional.affine_grid(affine, list(images.shape), align_corners=False)

@@ -46,9 +46,8 @@ class Batches:
         first: int = 0,
     ) -> None:
         labels = checked_labels(dataset, config.domains)
-        channels, height, width = read_image(dataset, 0).shape
         self.dataset = dataset
-        self.image_shape = (channels, height, width)
+        self.image_shape = read_image(dataset, 0).shape
         self.device = device
         self.first = first
         self.draws = Draws(
@@ -57,11 +56,12 @@ class Batches:
             domains=config.domains,
             batch_size=config.batch_size,
             augmentation=config.augmentation,
-            image_size=(height, width),
+            image_shape=self.image_shape,
             seed=config.seed,
         )
         self._processes = processes
         self._moves_pixels = moves_pixels(config.augmentation)
+        self._changes_values = config.augmentation.log_gamma > 0
         self._images = open_images(
             dataset,
             device,
@@ -85,8 +85,11 @@ class Batches:
     def _finish(self, draw: Draw, images: Tensor) -> Batch:
         values = self._to_device(draw)
         affine = values["affine"].view(-1, 2, 3) if self._moves_pixels else None
+        varied = augment(
+            images.float(), values["flip"][:, 0], affine, values["gamma"] if self._changes_values else None
+        )
         return Batch(
-            x=to_network_range(augment(images.float(), values["flip"][:, 0], affine)),
+            x=to_network_range(varied),
             c_x=values["c_x"],
             c_y=values["c_y"],
             share=values["share"][:, 0],

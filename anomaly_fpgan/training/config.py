@@ -47,6 +47,8 @@ class Augmentation(_Settings):
     """Move by up to this share of height and width, either way."""
     scale: float = Field(default=0.0, ge=0, le=0.5)
     """Enlarge or shrink by up to this share."""
+    log_gamma: float = Field(default=0.0, ge=0, le=1)
+    """Raise each channel's intensities to a power e^β, β of up to this to either side, as other scanners might."""
 
 
 class TrainingConfig(_Settings):
@@ -66,6 +68,9 @@ class TrainingConfig(_Settings):
     """Images a step over all processes; half of them of each domain where domains are two and exclusive."""
     critic_steps: int = Field(default=5, ge=1)
     """n_critic: the generator is updated at every such critic update."""
+    critic_warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the iterations, the first ones, in which the critic alone learns, and that from real images alone: their
+    domains. Until it tells these, a generator has nothing to learn from it."""
     learning_rate: float = Field(default=1e-4, gt=0)
     """Adam's learning rate, for both networks."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -79,7 +84,8 @@ class TrainingConfig(_Settings):
     max_skipped_steps: int = Field(default=20, ge=0)
     """Updates left out for a non-finite loss or gradient; more of them between two milestones stop the run."""
     validate_every: int = Field(default=1000, ge=1)
-    """Iterations between milestones: a validation, a sample picture, a checkpoint."""
+    """Iterations between milestones: a validation, a sample picture, a checkpoint. There are none in the warm-up, which
+    leaves the generator as it is."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     """A checkpoint is also written when the last one is this old."""
     log_every: int = Field(default=50, ge=1)
@@ -109,9 +115,20 @@ class TrainingConfig(_Settings):
             raise ValueError("`losses.mismatch` needs `networks.source_head` by_domain")
         return self
 
+    @property
+    def warmup_iterations(self) -> int:
+        """How many iterations only the critic learns in."""
+        return int(self.critic_warmup * self.iterations)
+
+    def moves_generator(self, iteration: int) -> bool:
+        """Whether an iteration, counted from 1, updates the generator."""
+        after_warmup = iteration - self.warmup_iterations
+        return after_warmup > 0 and after_warmup % self.critic_steps == 0
+
     def is_milestone(self, iteration: int) -> bool:
         """Whether a validation, a sample picture and a checkpoint follow an iteration, counted from 1."""
-        return iteration % self.validate_every == 0 or iteration == self.iterations
+        due = iteration % self.validate_every == 0 and iteration > self.warmup_iterations
+        return due or iteration == self.iterations
 
     def ends_row(self, iteration: int) -> bool:
         """Whether a row of the history ends with an iteration, counted from 1."""

@@ -35,6 +35,8 @@ class Draw:
     """(B,) 1 where the image is flipped left to right."""
     affine: Tensor
     """(B, 2, 3) where each pixel of the augmented image is read, in normalized coordinates."""
+    gamma: Tensor
+    """(B, C) the power that the intensities of each channel are raised to."""
 
     def part(self, rank: int, processes: int) -> Draw:
         """The share of one process, of equal size for each."""
@@ -52,7 +54,7 @@ class Draws:
         domains: what targets are drawn from.
         batch_size: images a step.
         augmentation: how images are varied.
-        image_size: (H, W)
+        image_shape: (C, H, W)
         seed: decides everything.
     """
 
@@ -64,14 +66,14 @@ class Draws:
         domains: DomainScheme,
         batch_size: int,
         augmentation: Augmentation,
-        image_size: tuple[int, int],
+        image_shape: tuple[int, int, int],
         seed: int,
     ) -> None:
         self.labels = torch.as_tensor(labels, dtype=torch.float32)
         self.domains = domains
         self.batch_size = batch_size
         self.augmentation = augmentation
-        self.image_size = image_size
+        self.image_shape = image_shape
         self.seed = seed
         self._members = _members(labels, np.arange(len(labels)) if patients is None else patients)
 
@@ -89,7 +91,8 @@ class Draws:
             share=torch.rand(self.batch_size, generator=generator),
             pick_same=torch.randint(2, (self.batch_size,), generator=generator).float(),
             flip=_flip(self.augmentation, self.batch_size, generator),
-            affine=draw_affine(self.augmentation, self.batch_size, self.image_size, generator),
+            affine=draw_affine(self.augmentation, self.batch_size, self.image_shape[1:], generator),
+            gamma=_gamma(self.augmentation, self.batch_size, self.image_shape[0], generator),
         )
 
     def _draw_items(self, random: np.random.Generator) -> np.ndarray:
@@ -118,3 +121,7 @@ def _members(labels: np.ndarray, patients: np.ndarray) -> list[list[np.ndarray]]
 def _flip(augmentation: Augmentation, count: int, generator: torch.Generator) -> Tensor:
     # Drawn in any case, so that the other choices do not depend on this setting.
     return torch.randint(2, (count,), generator=generator).float() * augmentation.horizontal_flip
+
+
+def _gamma(augmentation: Augmentation, count: int, channels: int, generator: torch.Generator) -> Tensor:
+    return torch.exp(augmentation.log_gamma * (2 * torch.rand(count, channels, generator=generator) - 1))

@@ -17,7 +17,7 @@ from anomaly_fpgan.device import free_memory
 from anomaly_fpgan.errors import MemoryLimitError
 from anomaly_fpgan.training.batches import Batch
 from anomaly_fpgan.training.processes import Processes
-from anomaly_fpgan.training.steps import Adversaries, critic_step, generator_step
+from anomaly_fpgan.training.steps import Adversaries, critic_step, generator_step, warmup_step
 from anomaly_fpgan.training.trainer import FixedPointTrainer
 
 _TRIAL_IMAGES = 4
@@ -48,11 +48,10 @@ def estimate(trainer: FixedPointTrainer, processes: Processes) -> Estimate:
     size = trainer.config.batch_size // processes.count
     fitting, needed, free = _fitting(trainer, processes, size)
     images = min(size, fitting // processes.count, _TRIAL_IMAGES if fitting < size * processes.count else size)
-    iterations = trainer.config.iterations - trainer.state.iteration
     return Estimate(
         memory_bytes=needed,
         free_bytes=free,
-        seconds=iterations * _seconds(trainer, images, size) if images else math.nan,
+        seconds=_seconds_left(trainer, images, size) if images else math.nan,
         fitting_batch_size=fitting,
     )
 
@@ -137,19 +136,27 @@ def _bytes_held_by(compute: Callable[[], Result]) -> tuple[Result, int]:
     return result, sum(held.values())
 
 
-def _seconds(trainer: FixedPointTrainer, images: int, size: int) -> float:
-    """Mean duration of an iteration with `size` images, timed with `images`."""
-    batch = _noise(trainer, images)
-    without, with_generator = (
-        _duration(partial(_iteration, trainer.adversaries, batch, moves_generator=moves), trainer.batches.device)
-        for moves in (False, True)
+def _seconds_left(trainer: FixedPointTrainer, images: int, size: int) -> float:
+    """Duration of the iterations that are left, with `size` images each, from trials with `images`."""
+    config, adversaries, batch = trainer.config, trainer.adversaries, _noise(trainer, images)
+    steps = {
+        "warmup": partial(warmup_step, adversaries, batch),
+        "critic": partial(_iteration, adversaries, batch, moves_generator=False),
+        "both": partial(_iteration, adversaries, batch, moves_generator=True),
+    }
+    left = range(trainer.state.iteration + 1, config.iterations + 1)
+    counts = dict.fromkeys(steps, 0)
+    counts["warmup"] = max(0, config.warmup_iterations - trainer.state.iteration)
+    counts["both"] = sum(config.moves_generator(iteration) for iteration in left)
+    counts["critic"] = len(left) - counts["warmup"] - counts["both"]
+    seconds = sum(
+        counts[name] * _duration(step, trainer.batches.device) for name, step in steps.items() if counts[name]
     )
     trainer.forget_gradients()
-    critic_steps = trainer.config.critic_steps
-    return ((critic_steps - 1) * without + with_generator) / critic_steps * size / images
+    return seconds * size / images
 
 
-def _duration(compute: Callable[[], None], device: torch.device) -> float:
+def _duration(compute: Callable[[], object], device: torch.device) -> float:
     """Mean seconds of a computation that was run before, over at least `_TRIAL_SECONDS`."""
     compute()
     if device.type == "cuda":

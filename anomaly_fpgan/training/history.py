@@ -24,8 +24,7 @@ class Window:
     """Sums the terms of updates on the device until a row takes them."""
 
     def __init__(self) -> None:
-        self._names: dict[int, list[str]] = {}
-        self._sums: dict[int, Tensor] = {}
+        self._sums: dict[tuple[str, ...], Tensor] = {}
         self.start_clock()
 
     def start_clock(self) -> None:
@@ -35,12 +34,12 @@ class Window:
     def add(self, updates: Sequence[Update]) -> None:
         """Count an iteration. Updates that were left out count as such, their terms do not."""
         self._iterations += 1
-        for place, update in enumerate(updates):
+        for update in updates:
             values = torch.stack(list(update.terms.values()))
             # One vector an update: terms, how often they were counted, how often not.
             vector = torch.cat([torch.where(update.finite, values, 0), update.finite[None], ~update.finite[None]])
-            self._names[place] = list(update.terms)
-            self._sums[place] = self._sums[place] + vector if place in self._sums else vector
+            names = tuple(update.terms)  # those of a critic's update are fewer in its warm-up
+            self._sums[names] = self._sums[names] + vector if names in self._sums else vector
 
     def take(self, *, batch_size: int) -> Row:
         """Mean terms since the last call, updates left out, and images a second. Waits for the device.
@@ -49,24 +48,23 @@ class Window:
         """
         row: Row = {}
         skipped = 0
-        for place, names in self._names.items():
-            *sums, counted, left_out = self._sums[place].tolist()
+        for names, vector in self._sums.items():
+            *sums, counted, left_out = vector.tolist()
             skipped += int(left_out)
             if counted:
                 row |= {name: total / counted for name, total in zip(names, sums, strict=True)}
         rate = self._iterations * batch_size / (time.perf_counter() - self._started)
-        self._names, self._sums = {}, {}
+        self._sums = {}
         self.start_clock()
         return row | {"skipped_steps": skipped, "images_per_second": rate}
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs so that the row it falls into comes out the same."""
-        return {"names": self._names, "sums": self._sums}
+        return {"names": dict(enumerate(map(list, self._sums))), "sums": dict(enumerate(self._sums.values()))}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Go on where `state_dict` was taken."""
-        self._names = state["names"]
-        self._sums = {place: sums.to(device) for place, sums in state["sums"].items()}
+        self._sums = {tuple(state["names"][place]): sums.to(device) for place, sums in state["sums"].items()}
 
 
 class History:

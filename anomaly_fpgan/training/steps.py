@@ -43,6 +43,20 @@ class Adversaries:
         return x_same, x_cross
 
 
+def warmup_step(adversaries: Adversaries, batch: Batch) -> dict[str, Tensor]:
+    """Leave the gradients in the critic by which it learns the domains of real images, and those alone.
+
+    Returns:
+        Detached loss terms, as of `critic_step`.
+    """
+    with adversaries.autocast:
+        _, logits = adversaries.critic.judge(batch.x)
+        domain = losses.domain_real(logits, batch.c_x, exclusive=adversaries.exclusive)
+    loss = adversaries.weights.domain * domain
+    loss.backward()
+    return _detached(critic_loss=loss, domain_real=domain)
+
+
 def critic_step(adversaries: Adversaries, batch: Batch, fakes: Fakes) -> dict[str, Tensor]:
     """Leave the gradients of L_D in the critic; both fakes enter its loss and its penalty.
 

@@ -19,7 +19,7 @@ from anomaly_fpgan.training.batches import Batch, Batches
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.optimizer import GuardedAdam, Update
 from anomaly_fpgan.training.processes import Processes
-from anomaly_fpgan.training.steps import Adversaries, critic_step, generator_step
+from anomaly_fpgan.training.steps import Adversaries, critic_step, generator_step, warmup_step
 
 STARTED_FROM = "started_from"
 """Where a model's metadata holds the `Start.origin` of its training, if that began with weights of another one."""
@@ -96,15 +96,17 @@ class FixedPointTrainer(Trainer):
     def _iteration(self, engine: Engine, batchdata: Batch) -> Sequence[Update]:
         step = engine.state.iteration - 1
         rate = self.config.learning_rate_at(step)
-        moves_generator = (step + 1) % self.config.critic_steps == 0
-        fakes = self.adversaries.translate_both(batchdata, for_generator=moves_generator)
         critic, generator = self.optimizers["critic"], self.optimizers["generator"]
         critic.clear()
+        if step < self.config.warmup_iterations:
+            return [critic.step(warmup_step(self.adversaries, batchdata), rate)]
+        moves_generator = self.config.moves_generator(step + 1)
+        fakes = self.adversaries.translate_both(batchdata, for_generator=moves_generator)
         updates = [critic.step(critic_step(self.adversaries, batchdata, fakes), rate)]
         if moves_generator:
             generator.clear()
             updates.append(generator.step(generator_step(self.adversaries, batchdata, fakes), rate))
-            self._average((step + 1) // self.config.critic_steps)
+            self._average((step + 1 - self.config.warmup_iterations) // self.config.critic_steps)
         return updates
 
     @torch.no_grad()

@@ -20,8 +20,9 @@ MILESTONES = 8
 ENSEMBLE_SEEDS_APART = 100
 
 BASE: dict[str, Any] = {
-    "iterations": 600,
+    "iterations": 1000,
     "batch_size": 8,
+    "critic_warmup": 0.4,
     "critic_steps": 3,
     "learning_rate": 5e-4,
     "averaging": 0.98,
@@ -94,6 +95,8 @@ REFERENCE = "base"
 Where it was not run, the first of those that were.
 """
 
+_NO_WARMUP = {"iterations": 600, "critic_warmup": 0.0}
+"""The same number of iterations in which both networks learn."""
 _EMBEDDED_LIKE = {"real-flair": "embedded-default", "real-t1ce": "embedded-t1ce", "real-both": "embedded-both"}
 _FIRST = {"iterations": 1000}
 _PRETRAINED = Configuration(
@@ -107,12 +110,14 @@ _PRETRAINED = Configuration(
 CONFIGURATIONS = (
     Configuration(
         name="base",
-        words="a score for each domain, mismatch and origin 1, domains off patches, `foreground`, λ_id 10",
+        words="critic warmed up for 400 of 1,000 iterations of 8; a score for each domain, mismatch and origin 1, domains "
+        "off patches, `foreground`, λ_id 10",
     ),
     Configuration(
         name="patent",
         words="the patent's formula and settings: one score, whole image, `tanh`, λ_id 0.1, n_critic 5, rate 1e-4",
         training={
+            **_NO_WARMUP,
             "critic_steps": 5,
             "learning_rate": 1e-4,
             "networks": {"domain_head": "image", "source_head": "shared", "output_rule": "tanh"},
@@ -122,8 +127,13 @@ CONFIGURATIONS = (
     Configuration(
         name="patent-losses",
         words="the patent's losses: one score, neither mismatch nor origin",
-        training={"networks": {"source_head": "shared"}, "losses": {"mismatch": 0.0, "domain_origin": 0.0}},
+        training={
+            **_NO_WARMUP,
+            "networks": {"source_head": "shared"},
+            "losses": {"mismatch": 0.0, "domain_origin": 0.0},
+        },
     ),
+    Configuration(name="no-warmup", words="600 iterations without a warm-up of the critic", training=_NO_WARMUP),
     Configuration(
         name="no-origin",
         words="the critic is not asked where translations came from",
@@ -136,8 +146,8 @@ CONFIGURATIONS = (
     Configuration(name="additive", words="x + δ everywhere", training={"networks": {"output_rule": "additive"}}),
     Configuration(
         name="demo",
-        words="1,000 iterations of 16 images: the preset `demo`",
-        training={"iterations": 1000, "batch_size": 16},
+        words="16 images: the preset `demo`",
+        training={"batch_size": 16},
     ),
     Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
     Configuration(name="critic-steps-5", words="n_critic 5", training={"critic_steps": 5}),
@@ -182,6 +192,7 @@ _FREE = ("last", "median-3", "rim-1", "flip-averaged")
 _TRAINED = (
     "patent",
     "patent-losses",
+    "no-warmup",
     "no-origin",
     "no-mismatch",
     "image-head",

@@ -27,7 +27,7 @@ def make_draws(labels: np.ndarray, patients: np.ndarray | None = None, **changes
         "domains": TrainingConfig().domains,
         "batch_size": 8,
         "augmentation": Augmentation(),
-        "image_size": (32, 32),
+        "image_shape": (1, 32, 32),
         "seed": 5,
     }
     return Draws(labels, patients, **settings | changes)
@@ -164,6 +164,29 @@ def test_what_moves_in_is_background() -> None:
     assert (moved[0, 0, -5:] == 0).all()
     assert moved.max().item() == pytest.approx(1)
     assert moved.min() >= 0
+
+
+def test_a_gamma_is_a_power_of_each_channel_and_keeps_both_ends() -> None:
+    images = torch.tensor([0.0, 0.25, 1.0]).repeat(2, 2, 1, 1)
+    changed = augment(images, torch.zeros(2), None, torch.tensor([[0.5, 2.0], [1.0, 1.0]]))
+    torch.testing.assert_close(changed[0, 0, 0], torch.tensor([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(changed[0, 1, 0], torch.tensor([0.0, 0.0625, 1.0]))
+    assert torch.equal(changed[1], images[1])
+
+
+def test_gammas_are_drawn_to_either_side_and_change_no_other_choice() -> None:
+    labels, settings = two_domains(*[0, 1] * 12), {"batch_size": 2000, "image_shape": (2, 32, 32)}
+    plain = make_draws(labels, **settings)(0)
+    varied = make_draws(labels, augmentation=Augmentation(log_gamma=0.5), **settings)(0)
+    exponent = varied.gamma.log()
+    assert exponent.shape == (2000, 2)
+    assert 0.49 < exponent.max() <= 0.5 + 1e-6
+    assert -0.5 - 1e-6 <= exponent.min() < -0.49
+    assert abs(exponent.mean().item()) < 0.02
+    assert not torch.equal(exponent[:, 0], exponent[:, 1])
+    assert (plain.gamma == 1).all()
+    for name, value in vars(plain).items():
+        assert name == "gamma" or np.array_equal(value, getattr(varied, name)), name
 
 
 def test_drawn_transforms_stay_within_their_settings() -> None:

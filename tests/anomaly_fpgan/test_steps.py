@@ -12,7 +12,7 @@ from anomaly_fpgan.training.batches import Batch, Batches
 from anomaly_fpgan.training.config import LossWeights, TrainingConfig
 from anomaly_fpgan.training.optimizer import GuardedAdam
 from anomaly_fpgan.training.processes import Processes
-from anomaly_fpgan.training.steps import critic_step, generator_step
+from anomaly_fpgan.training.steps import critic_step, generator_step, warmup_step
 from anomaly_fpgan.training.trainer import FixedPointTrainer
 
 
@@ -44,6 +44,19 @@ def test_critic_step_is_the_formula_and_touches_the_critic_alone(blobs: Any, tin
     expected = torch.autograd.grad(loss, list(critic.parameters()))
     for parameter, gradient in zip(critic.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+    assert all(parameter.grad is None for parameter in trainer.translator.parameters())
+
+
+def test_the_warmup_teaches_the_critic_the_domains_of_real_images(blobs: Any, tiny_config: TrainingConfig) -> None:
+    trainer = make_trainer(blobs, tiny_config.model_copy(update={"losses": LossWeights(domain=3)}))
+    critic, batch = trainer.critic, first_batch(trainer)
+    terms = warmup_step(trainer.adversaries, batch)
+    domain = torch.nn.functional.cross_entropy(critic.judge(batch.x)[1], batch.c_x.argmax(1))
+    torch.testing.assert_close(terms, {"critic_loss": 3 * domain.detach(), "domain_real": domain.detach()})
+    learning = [*critic.features.parameters(), *critic.domain_head.parameters()]
+    for parameter, gradient in zip(learning, torch.autograd.grad(3 * domain, learning), strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+    assert all(parameter.grad is None for parameter in critic.source_head.parameters())
     assert all(parameter.grad is None for parameter in trainer.translator.parameters())
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from safetensors.torch import save_file
+from torch.nn.utils import parameters_to_vector
 
 from anomaly_fpgan import losses
 from anomaly_fpgan.errors import ModelError, NonFiniteLossError, TrainingError, TrainingStopped
@@ -70,6 +71,54 @@ def test_the_generator_is_updated_at_every_nth_critic_update(blobs: Any, tiny_co
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: updated.append(len(engine.state.output) == 2))
     trainer.run()
     assert updated == [False, True] * 4
+
+
+def test_in_its_warmup_the_critic_learns_alone(blobs: Any, tiny_config: TrainingConfig) -> None:
+    trainer = make_trainer(blobs, tiny_config.model_copy(update={"critic_warmup": 0.45}))  # 3 of 8 iterations
+    untouched = parameters_to_vector(trainer.translator.parameters()).clone()
+    names, same = [], []
+
+    def look(engine: Any) -> None:
+        names.append(["critic_loss" in engine.state.output[0].terms, len(engine.state.output)])
+        same.append(torch.equal(parameters_to_vector(trainer.translator.parameters()), untouched))
+
+    critic = parameters_to_vector(trainer.critic.parameters()).clone()
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, look)
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED(once=1),
+        lambda _: same.append(torch.equal(parameters_to_vector(trainer.critic.parameters()), critic)),
+    )
+    trainer.run()
+    assert [count for _, count in names] == [1, 1, 1, 1, 2, 1, 2, 1]
+    assert same == [True, False, True, True, True, False, False, False, False]  # the second is the critic's
+    averaged, last = (parameters_to_vector(own.parameters()) for own in (trainer.averaged, trainer.translator))
+    assert not torch.equal(averaged, untouched)
+    assert not torch.equal(averaged, last)
+
+
+def test_averaged_weights_begin_to_follow_after_the_warmup(blobs: Any, tiny_config: TrainingConfig) -> None:
+    changes = {"critic_warmup": 0.5, "iterations": 40, "critic_steps": 1, "averaging": 0.999}
+    trainer = make_trainer(blobs, tiny_config.model_copy(update=changes))
+    before = parameters_to_vector(trainer.averaged.parameters()).clone()
+    expected = []
+
+    def follow(engine: Any) -> None:
+        if engine.state.iteration == 21:  # the generator's first update: a decay of 1 in 10
+            expected.append(torch.lerp(before, parameters_to_vector(trainer.translator.parameters()), 0.9))
+            expected.append(parameters_to_vector(trainer.averaged.parameters()).clone())
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, follow)
+    trainer.run()
+    torch.testing.assert_close(*expected)
+
+
+def test_the_warmup_has_rows_but_no_milestones(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
+    config = tiny_config.model_copy(update={"critic_warmup": 0.63, "log_every": 2, "validate_every": 4})
+    train(blobs, config, output=tmp_path, validate=lambda model: {"auc": 0.5})
+    rows = rows_of(tmp_path)
+    assert [row["validation_auc"] for row in rows] == ["", "", "", "0.5"]
+    assert [row["adversarial"] != "" for row in rows] == [False, False, True, True]  # 5 iterations of warm-up
+    assert all(float(row["domain_real"]) > 0 for row in rows)
 
 
 def test_learning_rate_is_constant_then_falls_linearly_to_0() -> None:
@@ -299,14 +348,15 @@ def test_checkpoints_are_written_between_milestones_when_time_has_passed(
     assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("changes", [{}, {"critic_warmup": 0.63}, {"critic_warmup": 0.9}])
 def test_a_run_stopped_between_rows_resumes_to_the_same_history(
-    blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+    changes: dict[str, float], blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
     def crash(iteration: int) -> None:
         if iteration == 6:
             raise OSError("the machine is gone")
 
-    config = tiny_config.model_copy(update={"checkpoint_minutes": 1e-9, "log_every": 4, "validate_every": 8})
+    config = tiny_config.model_copy(update=changes | {"checkpoint_minutes": 1e-9, "log_every": 4, "validate_every": 8})
     train(blobs, config, output=tmp_path / "whole")
     with pytest.raises(OSError, match="gone"):
         train(blobs, config, output=tmp_path / "parts", on_iteration=crash)
