@@ -161,5 +161,6 @@ def build_translator(image_shape: tuple[int, int, int], domains: DomainScheme, n
         len(domains),
         base_width=networks.generator_width,
         residual_blocks=networks.residual_blocks,
+        margin=networks.generator_margin,
     )
     return Translator(generator, networks.output_rule)

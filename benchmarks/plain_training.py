@@ -42,6 +42,7 @@ class PlainTraining:
         for adam in self.adam.values():
             for group in adam.param_groups:
                 group["lr"] = self.config.learning_rate_at(step)
+                group["betas"] = (0.9, 0.999) if step < self.config.warmup_iterations else self.config.betas
         if step < self.config.warmup_iterations:
             entropy = self._entropy(self.critic(batch.x, batch.c_x)[1], batch.c_x)
             return {"critic_loss": self._update("critic", self.config.losses.domain * entropy)}

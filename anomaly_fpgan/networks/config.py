@@ -21,6 +21,9 @@ class NetworkConfig(BaseModel):
     """Features of the generator's first layer."""
     residual_blocks: int = Field(default=6, ge=0)
     """Residual blocks of the generator."""
+    generator_margin: int = Field(default=0, ge=0)
+    """Pixels of background that the generator sees around the image. Where an organ touches the edge of the image, the
+    padding of convolutions would show in the delta."""
     discriminator_width: int = Field(default=64, ge=1)
     """Features of the discriminator's first layer."""
     discriminator_depth: int = Field(default=6, ge=1)

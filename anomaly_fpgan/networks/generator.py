@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
+from torch.nn import functional
 
 _DOWNSAMPLINGS = 2
 
@@ -35,10 +36,14 @@ class Generator(nn.Module):
         domains: number of domains K; the label enters as K constant planes beside the image.
         base_width: features of the first layer; 64 in the paper.
         residual_blocks: number of residual blocks; 6 in the paper.
+        margin: pixels of background around the image, which are cut off the delta again; none in the paper.
     """
 
-    def __init__(self, in_channels: int, domains: int, *, base_width: int = 64, residual_blocks: int = 6) -> None:
+    def __init__(
+        self, in_channels: int, domains: int, *, base_width: int = 64, residual_blocks: int = 6, margin: int = 0
+    ) -> None:
         super().__init__()
+        self.margin = margin
         width = base_width
         layers: list[nn.Module] = [_convolution(in_channels + domains, width, kernel_size=7)]
         for _ in range(_DOWNSAMPLINGS):
@@ -57,6 +62,8 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """Delta (B, C, H, W) for `image` (B, C, H, W) in [-1, 1] and `label` (B, K). Any H and W."""
+        if self.margin:
+            image = functional.pad(image, [self.margin] * 4, value=-1.0)
         height, width = image.shape[-2:]
         planes = label[:, :, None, None].expand(-1, -1, height, width)
         features = torch.cat([image, planes.to(image.dtype)], 1)
@@ -65,7 +72,8 @@ class Generator(nn.Module):
         if features.device.type == "cpu" and not torch.is_grad_enabled():
             # A fifth faster forward; backward, group normalization is far slower in this layout.
             features = features.contiguous(memory_format=torch.channels_last)
-        return self.layers(features)[..., :height, :width]
+        delta = self.layers(features)
+        return delta[..., self.margin : height - self.margin, self.margin : width - self.margin]
 
 
 def _extend(features: Tensor, axis: int, length: int) -> Tensor:

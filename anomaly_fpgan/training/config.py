@@ -68,13 +68,14 @@ class TrainingConfig(_Settings):
     """Images a step over all processes; half of them of each domain where domains are two and exclusive."""
     critic_steps: int = Field(default=5, ge=1)
     """n_critic: the generator is updated at every such critic update."""
-    critic_warmup: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the iterations, the first ones, in which the critic alone learns, and that from real images alone: their
-    domains. Until it tells these, a generator has nothing to learn from it."""
+    critic_warmup: int = Field(default=0, ge=0)
+    """So many iterations, the first ones, in which the critic alone learns, and that from real images alone: their
+    domains. Until it tells these, a generator has nothing to learn from it. At most nine tenths of all iterations, so
+    that a run cut short trains both networks."""
     learning_rate: float = Field(default=1e-4, gt=0)
     """Adam's learning rate, for both networks."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's decay rates."""
+    """Adam's decay rates, but for the warm-up, which has Adam's usual ones."""
     decay_start: float = Field(default=0.5, ge=0, le=1)
     """Share of the iterations after which the learning rate falls linearly towards 0."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
@@ -118,7 +119,7 @@ class TrainingConfig(_Settings):
     @property
     def warmup_iterations(self) -> int:
         """How many iterations only the critic learns in."""
-        return int(self.critic_warmup * self.iterations)
+        return min(self.critic_warmup, 9 * self.iterations // 10)
 
     def moves_generator(self, iteration: int) -> bool:
         """Whether an iteration, counted from 1, updates the generator."""

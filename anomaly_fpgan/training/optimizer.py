@@ -31,7 +31,6 @@ class GuardedAdam:
     Args:
         name: of the network, for its terms.
         network: whose parameters are updated.
-        betas: Adam's decay rates.
         max_gradient_norm: longer gradients are shortened to this.
         processes: over which gradients and loss terms are averaged first.
     """
@@ -41,7 +40,6 @@ class GuardedAdam:
         name: str,
         network: nn.Module,
         *,
-        betas: tuple[float, float],
         max_gradient_norm: float,
         processes: Processes,
     ) -> None:
@@ -49,22 +47,22 @@ class GuardedAdam:
         self.parameters = list(network.parameters())
         self.max_gradient_norm = max_gradient_norm
         self.processes = processes
-        # The rate is set at each step. "Fused" is one kernel for all parameters, and the one that can be told to skip.
-        self.adam = Adam(self.parameters, lr=0.0, betas=betas, fused=True)
+        # Rates are set at each step. "Fused" is one kernel for all parameters, and the one that can be told to skip.
+        self.adam = Adam(self.parameters, lr=0.0, fused=True)
 
     def clear(self) -> None:
         """Forget all gradients."""
         self.adam.zero_grad()
 
-    def step(self, terms: Mapping[str, Tensor], learning_rate: float) -> Update:
-        """Update the parameters by their gradients, which came with these loss terms."""
+    def step(self, terms: Mapping[str, Tensor], learning_rate: float, betas: tuple[float, float]) -> Update:
+        """Update the parameters by their gradients, which came with these loss terms, at Adam's decay rates `betas`."""
         values = torch.stack([value.float() for value in terms.values()])
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         self.processes.average_([values, *gradients])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.max_gradient_norm)
         finite = torch.isfinite(values).all() & torch.isfinite(norm)
         for group in self.adam.param_groups:
-            group["lr"] = learning_rate
+            group["lr"], group["betas"] = learning_rate, betas
         # How PyTorch's own gradient scaler makes fused optimizers skip a step, count of steps included.
         self.adam.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.adam.step()

@@ -24,6 +24,9 @@ from anomaly_fpgan.training.steps import Adversaries, critic_step, generator_ste
 STARTED_FROM = "started_from"
 """Where a model's metadata holds the `Start.origin` of its training, if that began with weights of another one."""
 
+_WARMUP_BETAS = (0.9, 0.999)
+"""Adam's usual ones. With the small first one of the adversarial part, a critic of T1 images long learned nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
@@ -80,7 +83,6 @@ class FixedPointTrainer(Trainer):
             name: GuardedAdam(
                 name,
                 network,
-                betas=config.betas,
                 max_gradient_norm=config.max_gradient_norm,
                 processes=processes,
             )
@@ -99,13 +101,14 @@ class FixedPointTrainer(Trainer):
         critic, generator = self.optimizers["critic"], self.optimizers["generator"]
         critic.clear()
         if step < self.config.warmup_iterations:
-            return [critic.step(warmup_step(self.adversaries, batchdata), rate)]
+            return [critic.step(warmup_step(self.adversaries, batchdata), rate, _WARMUP_BETAS)]
         moves_generator = self.config.moves_generator(step + 1)
         fakes = self.adversaries.translate_both(batchdata, for_generator=moves_generator)
-        updates = [critic.step(critic_step(self.adversaries, batchdata, fakes), rate)]
+        betas = self.config.betas
+        updates = [critic.step(critic_step(self.adversaries, batchdata, fakes), rate, betas)]
         if moves_generator:
             generator.clear()
-            updates.append(generator.step(generator_step(self.adversaries, batchdata, fakes), rate))
+            updates.append(generator.step(generator_step(self.adversaries, batchdata, fakes), rate, betas))
             self._average((step + 1 - self.config.warmup_iterations) // self.config.critic_steps)
         return updates
 

@@ -20,15 +20,16 @@ MILESTONES = 8
 ENSEMBLE_SEEDS_APART = 100
 
 BASE: dict[str, Any] = {
-    "iterations": 1000,
+    "iterations": 900,
     "batch_size": 8,
-    "critic_warmup": 0.4,
-    "critic_steps": 3,
+    "critic_warmup": 400,
+    "critic_steps": 1,
     "learning_rate": 5e-4,
     "averaging": 0.98,
     "networks": {
         "generator_width": 16,
         "residual_blocks": 4,
+        "generator_margin": 8,
         "discriminator_width": 32,
         "discriminator_depth": 4,
         "domain_head": "patch",
@@ -36,6 +37,7 @@ BASE: dict[str, Any] = {
         "output_rule": "foreground",
     },
     "losses": {"identity": 10.0, "mismatch": 1.0, "domain_origin": 1.0},
+    "augmentation": {"rotation_degrees": 15, "shift": 0.05, "scale": 0.1},
 }
 
 
@@ -95,14 +97,29 @@ REFERENCE = "base"
 Where it was not run, the first of those that were.
 """
 
-_NO_WARMUP = {"iterations": 600, "critic_warmup": 0.0}
+_NO_WARMUP = {"iterations": 500, "critic_warmup": 0}
 """The same number of iterations in which both networks learn."""
-_EMBEDDED_LIKE = {"real-flair": "embedded-default", "real-t1ce": "embedded-t1ce", "real-both": "embedded-both"}
-_FIRST = {"iterations": 1000}
+_FLIPS_ONLY = {"rotation_degrees": 0, "shift": 0, "scale": 0}
+_PATENT = {"augmentation": _FLIPS_ONLY, "iterations": 1000, "critic_warmup": 0, "critic_steps": 5}
+"""As long on a CPU as the base."""
+_EMBEDDED_LIKE = {f"real-{name}": f"many-{name}" for name in ("flair", "t1ce", "both")}
+_VARIED = {"rotation_degrees": 180, "shift": 0.1, "scale": 0.2, "log_gamma": 0.4}
+"""Embedded and real brains differ in place, size and contrast."""
+_FIRST = {"iterations": 1500, "critic_warmup": 600, "batch_size": 16, "augmentation": _VARIED}
+_LONG = {
+    "iterations": 4600,
+    "critic_warmup": 3900,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "decay_start": 0.8,
+    "augmentation": _VARIED,
+}
+_UNTOUCHED = {"iterations": 1, "critic_warmup": 0}
+"""An iteration of the critic alone: the generator stays as it came."""
 _PRETRAINED = Configuration(
     name="pretrained",
     words="begun with a training on embedded patients, then 100 iterations at a rate of 1e-4",
-    training={"iterations": 100, "learning_rate": 1e-4},
+    training={"iterations": 100, "critic_warmup": 0, "learning_rate": 1e-4},
     pretrained_on=_EMBEDDED_LIKE,
     first=_FIRST,
 )
@@ -110,17 +127,22 @@ _PRETRAINED = Configuration(
 CONFIGURATIONS = (
     Configuration(
         name="base",
-        words="critic warmed up for 400 of 1,000 iterations of 8; a score for each domain, mismatch and origin 1, domains "
-        "off patches, `foreground`, λ_id 10",
+        words="critic warmed up for 400 of 900 iterations of 8; n_critic 1; a score for each domain, mismatch and "
+        "origin 1, domains off patches, `foreground`, margin 8, λ_id 10; images turned by 15°, moved "
+        "by 5 %, scaled by 10 %",
     ),
     Configuration(
         name="patent",
         words="the patent's formula and settings: one score, whole image, `tanh`, λ_id 0.1, n_critic 5, rate 1e-4",
         training={
-            **_NO_WARMUP,
-            "critic_steps": 5,
+            **_PATENT,
             "learning_rate": 1e-4,
-            "networks": {"domain_head": "image", "source_head": "shared", "output_rule": "tanh"},
+            "networks": {
+                "generator_margin": 0,
+                "domain_head": "image",
+                "source_head": "shared",
+                "output_rule": "tanh",
+            },
             "losses": {"identity": 0.1, "mismatch": 0.0, "domain_origin": 0.0},
         },
     ),
@@ -128,12 +150,11 @@ CONFIGURATIONS = (
         name="patent-losses",
         words="the patent's losses: one score, neither mismatch nor origin",
         training={
-            **_NO_WARMUP,
             "networks": {"source_head": "shared"},
             "losses": {"mismatch": 0.0, "domain_origin": 0.0},
         },
     ),
-    Configuration(name="no-warmup", words="600 iterations without a warm-up of the critic", training=_NO_WARMUP),
+    Configuration(name="no-warmup", words="500 iterations without a warm-up of the critic", training=_NO_WARMUP),
     Configuration(
         name="no-origin",
         words="the critic is not asked where translations came from",
@@ -146,17 +167,18 @@ CONFIGURATIONS = (
     Configuration(name="additive", words="x + δ everywhere", training={"networks": {"output_rule": "additive"}}),
     Configuration(
         name="demo",
-        words="16 images: the preset `demo`",
-        training={"batch_size": 16},
+        words="1,000 iterations of 16 images: the preset `demo`",
+        training={"iterations": 1000, "batch_size": 16},
     ),
     Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
-    Configuration(name="critic-steps-5", words="n_critic 5", training={"critic_steps": 5}),
+    Configuration(name="critic-steps-3", words="n_critic 3", training={"critic_steps": 3}),
+    Configuration(name="no-margin", words="no margin around images", training={"networks": {"generator_margin": 0}}),
     Configuration(name="learning-rate-2e-4", words="learning rate 2e-4", training={"learning_rate": 2e-4}),
     Configuration(name="not-averaged", words="the last weights, not averaged ones", training={"averaging": 0.0}),
     Configuration(
-        name="moved",
-        words="images turned by 5°, moved and scaled by 5 %",
-        training={"augmentation": {"rotation_degrees": 5, "shift": 0.05, "scale": 0.05}},
+        name="flips-only",
+        words="images are flipped, but not turned, moved or scaled",
+        training={"augmentation": _FLIPS_ONLY},
     ),
     Configuration(name="last", words="the last model", choose_by="last"),
     Configuration(name="median-3", words="median filter of maps, 3 px", protocol={"median_px": 3}),
@@ -167,10 +189,18 @@ CONFIGURATIONS = (
     Configuration(
         name="embedded-only",
         words="trained on embedded patients alone; these real ones give thresholds",
-        training={"iterations": 1},  # of the critic alone: the generator stays as it came
+        training=_UNTOUCHED,
         choose_by="last",
         pretrained_on=_EMBEDDED_LIKE,
         first=_FIRST,
+    ),
+    Configuration(
+        name="embedded-long",
+        words="the same, after 4,600 iterations of 32 images, 3,900 of them warm-up, at a rate of 1e-3",
+        training=_UNTOUCHED,
+        choose_by="last",
+        pretrained_on=_EMBEDDED_LIKE,
+        first=_LONG,
     ),
     _PRETRAINED,
     replace(
@@ -199,12 +229,13 @@ _TRAINED = (
     "additive",
     "demo",
     "identity-1",
-    "critic-steps-5",
+    "critic-steps-3",
+    "no-margin",
     "learning-rate-2e-4",
     "not-averaged",
-    "moved",
+    "flips-only",
 )
-_BEGUN = ("embedded-only", "pretrained", "pretrained-flip", "pretrained-median")
+_BEGUN = ("embedded-only", "embedded-long", "pretrained", "pretrained-flip", "pretrained-median")
 _REAL = ("real-flair", "real-t1ce", "real-both")
 GROUPS = {
     "embedded": Group(data=("embedded-default",), configurations=("base", *_TRAINED, *_FREE, "ensemble-3")),

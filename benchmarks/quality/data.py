@@ -22,6 +22,8 @@ from pipelines.synthesize import synthesize
 
 PATIENTS = 64
 """Of the embedded cohort; those of `fpgan demo`."""
+PRETRAINING_PATIENTS = 256
+"""Of the embedded cohort that real patients' models begin with."""
 LEARNING_PATIENTS = 128
 """Enough for the longest of the `LEARNING` steps."""
 LEARNING = (5, 20, 100)
@@ -37,6 +39,7 @@ class DataSet:
         channels: contrasts.
         side: of the square images, in pixels.
         variant: of the embedded cohort; None for real patients, each of whom is tested on once.
+        patients: how many the embedded cohort has.
         training_patients: so many of a larger cohort train; test and validation patients are those of the smaller one.
     """
 
@@ -44,12 +47,8 @@ class DataSet:
     channels: tuple[str, ...]
     side: int
     variant: Variant | None
+    patients: int = PATIENTS
     training_patients: int | None = None
-
-    @property
-    def patients(self) -> int:
-        """How many the embedded cohort has."""
-        return PATIENTS if self.training_patients is None else LEARNING_PATIENTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +64,21 @@ _EMBEDDED = {
     "embedded-default": DataSet(name="embedded-default", channels=("flair",), side=64, variant="default"),
     "embedded-hard": DataSet(name="embedded-hard", channels=("t2",), side=128, variant="hard"),
 }
+_CHANNELS = {"flair": ("flair",), "t1ce": ("t1ce",), "both": ("flair", "t1ce")}
 DATA_SETS = (
     *_EMBEDDED.values(),
-    DataSet(name="embedded-t1ce", channels=("t1ce",), side=64, variant="default"),
-    DataSet(name="embedded-both", channels=("flair", "t1ce"), side=64, variant="default"),
-    DataSet(name="real-flair", channels=("flair",), side=64, variant=None),
-    DataSet(name="real-t1ce", channels=("t1ce",), side=64, variant=None),
-    DataSet(name="real-both", channels=("flair", "t1ce"), side=64, variant=None),
     *(
-        replace(data, name=f"learning-{count}-{data.variant}", training_patients=count)
+        DataSet(name=f"many-{name}", channels=channels, side=64, variant="default", patients=PRETRAINING_PATIENTS)
+        for name, channels in _CHANNELS.items()
+    ),
+    *(DataSet(name=f"real-{name}", channels=channels, side=64, variant=None) for name, channels in _CHANNELS.items()),
+    *(
+        replace(
+            data,
+            name=f"learning-{count}-{data.variant}",
+            patients=LEARNING_PATIENTS,
+            training_patients=count,
+        )
         for data in _EMBEDDED.values()
         for count in LEARNING
     ),

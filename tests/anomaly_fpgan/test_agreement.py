@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {
         {},
         {"losses": LossWeights(second_fixed_point=2, identity=10), "seed": 3},
         {"augmentation": Augmentation(rotation_degrees=10, shift=0.1, scale=0.1, log_gamma=0.3)},
-        {"critic_warmup": 0.3},
+        {"critic_warmup": 9},
         {
             "networks": SETTINGS["networks"]
             | {"domain_head": "patch", "source_head": "by_domain", "output_rule": "foreground"},

@@ -79,7 +79,7 @@ def test_the_estimated_time_counts_each_kind_of_iteration(
         return 1.0 if step.func is estimate_module.warmup_step else 100.0 if step.keywords["moves_generator"] else 10.0
 
     monkeypatch.setattr(estimate_module, "_duration", seconds_of)
-    trainer = make_trainer(blobs, tiny_config.model_copy(update={"critic_warmup": 0.4, "iterations": 10}))
+    trainer = make_trainer(blobs, tiny_config.model_copy(update={"critic_warmup": 4, "iterations": 10}))
     assert estimate(trainer, ALONE).seconds == 4 * 1 + 3 * 10 + 3 * 100
     trainer.state.iteration = 7  # of what is left, the eighth and the tenth move the generator
     assert estimate(trainer, ALONE).seconds == 10 + 2 * 100

@@ -15,6 +15,8 @@ from anomaly_fpgan.training.processes import Processes
 from anomaly_fpgan.training.steps import critic_step, generator_step, warmup_step
 from anomaly_fpgan.training.trainer import FixedPointTrainer
 
+BETAS = (0.5, 0.9)
+
 
 def make_trainer(dataset: Any, config: TrainingConfig) -> FixedPointTrainer:
     processes = Processes()
@@ -96,18 +98,18 @@ def test_a_critic_step_ends_at_the_translations(blobs: Any, tiny_config: Trainin
 def guarded(weight: float, **settings: Any) -> tuple[torch.nn.Linear, GuardedAdam]:
     layer = torch.nn.Linear(2, 1, bias=False)
     torch.nn.init.constant_(layer.weight, weight)
-    return layer, GuardedAdam("layer", layer, betas=(0.5, 0.9), processes=Processes(), **settings)
+    return layer, GuardedAdam("layer", layer, processes=Processes(), **settings)
 
 
 def test_the_guard_takes_the_same_steps_as_plain_adam() -> None:
     layer, guard = guarded(1.0, max_gradient_norm=1e9)
     other = torch.nn.Linear(2, 1, bias=False)
     torch.nn.init.constant_(other.weight, 1.0)
-    adam = torch.optim.Adam(other.parameters(), lr=0.1, betas=(0.5, 0.9))
+    adam = torch.optim.Adam(other.parameters(), lr=0.1, betas=BETAS)
     for step in range(3):
         for network in (layer, other):
             network.weight.grad = torch.tensor([[1.0 + step, -2.0]])
-        update = guard.step({"loss": torch.tensor(1.0)}, 0.1)
+        update = guard.step({"loss": torch.tensor(1.0)}, 0.1, BETAS)
         adam.step()
         assert update.finite
         assert update.terms["layer_gradient_norm"].item() == pytest.approx(((1.0 + step) ** 2 + 4) ** 0.5)
@@ -120,23 +122,23 @@ def test_the_guard_takes_the_same_steps_as_plain_adam() -> None:
 def test_a_non_finite_step_leaves_weights_and_moments_alone(loss: float, gradient: float) -> None:
     layer, guard = guarded(1.0, max_gradient_norm=1e9)
     layer.weight.grad = torch.ones(1, 2)
-    guard.step({"loss": torch.tensor(1.0)}, 0.1)
+    guard.step({"loss": torch.tensor(1.0)}, 0.1, BETAS)
     before = [layer.weight.detach().clone(), *(value.clone() for value in guard.adam.state[layer.weight].values())]
     layer.weight.grad = torch.tensor([[1.0, gradient]])
-    update = guard.step({"loss": torch.tensor(loss)}, 0.1)
+    update = guard.step({"loss": torch.tensor(loss)}, 0.1, BETAS)
     assert not update.finite
     after = [layer.weight.detach(), *guard.adam.state[layer.weight].values()]
     for old, new in zip(before, after, strict=True):
         torch.testing.assert_close(old, new, rtol=0, atol=0)
     layer.weight.grad = torch.ones(1, 2)
-    assert guard.step({"loss": torch.tensor(1.0)}, 0.1).finite
+    assert guard.step({"loss": torch.tensor(1.0)}, 0.1, BETAS).finite
     assert not torch.equal(layer.weight, before[0])
 
 
 def test_a_long_gradient_is_shortened() -> None:
     layer, guard = guarded(1.0, max_gradient_norm=0.5)
     layer.weight.grad = torch.tensor([[3.0, 4.0]])
-    update = guard.step({"loss": torch.tensor(1.0)}, 0.1)
+    update = guard.step({"loss": torch.tensor(1.0)}, 0.1, BETAS)
     assert update.terms["layer_gradient_norm"].item() == pytest.approx(5)  # as it was
     torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.3, 0.4]]))
 

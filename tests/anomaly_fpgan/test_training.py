@@ -74,7 +74,7 @@ def test_the_generator_is_updated_at_every_nth_critic_update(blobs: Any, tiny_co
 
 
 def test_in_its_warmup_the_critic_learns_alone(blobs: Any, tiny_config: TrainingConfig) -> None:
-    trainer = make_trainer(blobs, tiny_config.model_copy(update={"critic_warmup": 0.45}))  # 3 of 8 iterations
+    trainer = make_trainer(blobs, tiny_config.model_copy(update={"critic_warmup": 3}))
     untouched = parameters_to_vector(trainer.translator.parameters()).clone()
     names, same = [], []
 
@@ -96,8 +96,14 @@ def test_in_its_warmup_the_critic_learns_alone(blobs: Any, tiny_config: Training
     assert not torch.equal(averaged, last)
 
 
+def test_a_run_cut_short_is_not_all_warmup() -> None:
+    assert TrainingConfig(critic_warmup=400, iterations=1000).warmup_iterations == 400
+    assert TrainingConfig(critic_warmup=400, iterations=60).warmup_iterations == 54
+    assert TrainingConfig(critic_warmup=400, iterations=1).warmup_iterations == 0
+
+
 def test_averaged_weights_begin_to_follow_after_the_warmup(blobs: Any, tiny_config: TrainingConfig) -> None:
-    changes = {"critic_warmup": 0.5, "iterations": 40, "critic_steps": 1, "averaging": 0.999}
+    changes = {"critic_warmup": 20, "iterations": 40, "critic_steps": 1, "averaging": 0.999}
     trainer = make_trainer(blobs, tiny_config.model_copy(update=changes))
     before = parameters_to_vector(trainer.averaged.parameters()).clone()
     expected = []
@@ -113,7 +119,7 @@ def test_averaged_weights_begin_to_follow_after_the_warmup(blobs: Any, tiny_conf
 
 
 def test_the_warmup_has_rows_but_no_milestones(blobs: Any, tiny_config: TrainingConfig, tmp_path: Path) -> None:
-    config = tiny_config.model_copy(update={"critic_warmup": 0.63, "log_every": 2, "validate_every": 4})
+    config = tiny_config.model_copy(update={"critic_warmup": 5, "log_every": 2, "validate_every": 4})
     train(blobs, config, output=tmp_path, validate=lambda model: {"auc": 0.5})
     rows = rows_of(tmp_path)
     assert [row["validation_auc"] for row in rows] == ["", "", "", "0.5"]
@@ -348,9 +354,9 @@ def test_checkpoints_are_written_between_milestones_when_time_has_passed(
     assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-@pytest.mark.parametrize("changes", [{}, {"critic_warmup": 0.63}, {"critic_warmup": 0.9}])
+@pytest.mark.parametrize("changes", [{}, {"critic_warmup": 5}, {"critic_warmup": 7}])
 def test_a_run_stopped_between_rows_resumes_to_the_same_history(
-    changes: dict[str, float], blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
+    changes: dict[str, int], blobs: Any, tiny_config: TrainingConfig, tmp_path: Path
 ) -> None:
     def crash(iteration: int) -> None:
         if iteration == 6:

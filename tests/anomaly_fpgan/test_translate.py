@@ -70,6 +70,18 @@ def test_generator_looks_at_the_target() -> None:
     assert not torch.allclose(generator(image, first), generator(image, second))
 
 
+def test_a_margin_is_background_that_the_generator_sees_and_the_delta_lacks() -> None:
+    with_margin, without = (Generator(2, 2, base_width=4, residual_blocks=1, margin=margin) for margin in (5, 0))
+    without.load_state_dict(with_margin.state_dict())
+    image, label = torch.rand(1, 2, 21, 30), torch.tensor([[1.0, 0.0]])
+    surrounded = torch.full((1, 2, 31, 40), -1.0)
+    surrounded[..., 5:26, 5:35] = image
+    delta = with_margin(image, label)
+    assert delta.shape == image.shape
+    torch.testing.assert_close(delta, without(surrounded, label)[..., 5:26, 5:35])
+    assert not torch.allclose(delta, without(image, label))
+
+
 def test_the_patch_head_finds_a_domain_wherever_it_shows() -> None:
     torch.manual_seed(0)
     critic = Discriminator(1, 2, (32, 32), base_width=4, depth=2, domain_head="patch")
