@@ -142,7 +142,10 @@ class FixedPointGAN:
                 part = slice(start, start + batch_size)
                 batch = to_network_range(images[part].to(parameter.device, torch.float32))
                 label = targets[part].to(parameter.device, torch.float32)
-                results[part] = to_stored_range(self.translator(batch, label)).cpu()
+                translated = self.translator(batch, label)
+                if self.networks.mirror_averaging:
+                    translated = (translated + self.translator(batch.flip(-1), label).flip(-1)) / 2
+                results[part] = to_stored_range(translated).cpu()
         return results.numpy() if isinstance(slices, np.ndarray) else results
 
 

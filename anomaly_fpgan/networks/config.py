@@ -24,6 +24,8 @@ class NetworkConfig(BaseModel):
     generator_margin: int = Field(default=0, ge=0)
     """Pixels of background that the generator sees around the image. Where an organ touches the edge of the image, the
     padding of convolutions would show in the delta."""
+    mirror_averaging: bool = False
+    """A trained model gives the mean of an image's translation and of its mirror image's, mirrored back."""
     discriminator_width: int = Field(default=64, ge=1)
     """Features of the discriminator's first layer."""
     discriminator_depth: int = Field(default=6, ge=1)

@@ -47,7 +47,8 @@ class Batches:
     ) -> None:
         labels = checked_labels(dataset, config.domains)
         self.dataset = dataset
-        self.image_shape = read_image(dataset, 0).shape
+        channels, height, width = read_image(dataset, 0).shape
+        self.image_shape = (channels, height, width)
         self.device = device
         self.first = first
         self.draws = Draws(

@@ -139,19 +139,15 @@ def _bytes_held_by(compute: Callable[[], Result]) -> tuple[Result, int]:
 def _seconds_left(trainer: FixedPointTrainer, images: int, size: int) -> float:
     """Duration of the iterations that are left, with `size` images each, from trials with `images`."""
     config, adversaries, batch = trainer.config, trainer.adversaries, _noise(trainer, images)
-    steps = {
-        "warmup": partial(warmup_step, adversaries, batch),
-        "critic": partial(_iteration, adversaries, batch, moves_generator=False),
-        "both": partial(_iteration, adversaries, batch, moves_generator=True),
-    }
     left = range(trainer.state.iteration + 1, config.iterations + 1)
-    counts = dict.fromkeys(steps, 0)
-    counts["warmup"] = max(0, config.warmup_iterations - trainer.state.iteration)
-    counts["both"] = sum(config.moves_generator(iteration) for iteration in left)
-    counts["critic"] = len(left) - counts["warmup"] - counts["both"]
-    seconds = sum(
-        counts[name] * _duration(step, trainer.batches.device) for name, step in steps.items() if counts[name]
-    )
+    warmup = max(0, config.warmup_iterations - trainer.state.iteration)
+    both = sum(map(config.moves_generator, left))
+    counts: list[tuple[int, Callable[[], object]]] = [
+        (warmup, partial(warmup_step, adversaries, batch)),
+        (len(left) - warmup - both, partial(_iteration, adversaries, batch, moves_generator=False)),
+        (both, partial(_iteration, adversaries, batch, moves_generator=True)),
+    ]
+    seconds = sum(count * _duration(step, trainer.batches.device) for count, step in counts if count)
     trainer.forget_gradients()
     return seconds * size / images
 

@@ -1,30 +1,26 @@
-"""What a configuration can be that the product does not offer.
+"""Maps that need no training of their own: of a model with other settings, or of several models.
 
-A change is called with the trainer before its first iteration; an evaluated map may be made of others. Processes are
-used again, so neither may change more than what it is given.
+Processes are used again, so nothing here may change what it is given.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from pipelines.methods import MapSource, MethodMaps
+from pipelines.methods import MapSource, MethodMaps, ModelMaps
 
 
-@dataclass(frozen=True)
-class FlipAveraged:
-    """The mean of the map of an image and of the map of its mirror image, mirrored back."""
-
-    source: MapSource
-
-    def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
-        straight = self.source.maps_of(patient, images, texts)
-        mirrored = self.source.maps_of(patient, np.ascontiguousarray(images[..., ::-1]), texts)
-        return MethodMaps(anomaly=(straight.anomaly + mirrored.anomaly[..., ::-1]) / 2, same_l1=straight.same_l1)
+def mirror_averaged(source: MapSource) -> MapSource:
+    """Maps of the same model with `networks.mirror_averaging`, which changes no training."""
+    assert isinstance(source, ModelMaps)
+    model = copy.copy(source.model)
+    model.networks = model.networks.model_copy(update={"mirror_averaging": True})
+    return replace(source, model=model)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,17 @@ def test_translations_lie_in_0_to_1_and_do_not_depend_on_the_batch(model: FixedP
     np.testing.assert_allclose(translated, one_by_one, atol=1e-5)
 
 
+def test_mirror_averaging_is_the_mean_of_both_translations(model: FixedPointGAN) -> None:
+    images = torch.rand(2, *model.image_shape)
+    straight = model.translate(images)
+    mirrored = model.translate(images.flip(-1)).flip(-1)
+    model.networks = model.networks.model_copy(update={"mirror_averaging": True})
+    averaged = model.translate(images)
+    torch.testing.assert_close(averaged, (straight + mirrored) / 2)
+    assert not torch.allclose(straight, averaged)
+    torch.testing.assert_close(model.translate(images.flip(-1)), averaged.flip(-1))
+
+
 def test_arrays_give_arrays_and_tensors_give_tensors(model: FixedPointGAN) -> None:
     images = torch.rand(2, 1, 32, 32)
     assert isinstance(model.translate(images), torch.Tensor)
