@@ -75,8 +75,9 @@ class Configuration:
         return _training_config(self.training, seed)
 
     def first_config(self, seed: int) -> TrainingConfig:
-        """Every setting of the training that comes first."""
-        return _training_config(self.first, seed)
+        """Every setting of the training that comes first, of which only the last model matters."""
+        config = _training_config(self.first, seed)
+        return config.model_copy(update={"validate_every": config.iterations})
 
     def evaluation_protocol(self) -> Protocol:
         """Every choice of its evaluation."""
@@ -167,8 +168,8 @@ CONFIGURATIONS = (
     Configuration(name="additive", words="x + δ everywhere", training={"networks": {"output_rule": "additive"}}),
     Configuration(
         name="demo",
-        words="1,000 iterations of 16 images: the preset `demo`",
-        training={"iterations": 1000, "batch_size": 16},
+        words="800 iterations of 16 images: the preset `demo`",
+        training={"iterations": 800, "batch_size": 16},
     ),
     Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
     Configuration(name="critic-steps-3", words="n_critic 3", training={"critic_steps": 3}),
@@ -183,6 +184,12 @@ CONFIGURATIONS = (
     Configuration(name="last", words="the last model", choose_by="last"),
     Configuration(name="median-3", words="median filter of maps, 3 px", protocol={"median_px": 3}),
     Configuration(name="rim-1", words="rim of the foreground left out, 1 px", protocol={"rim_px": 1}),
+    Configuration(
+        name="validation-cut",
+        words="candidates above a cut from healthy validation slices",
+        protocol={"binarization": "validation"},
+    ),
+    Configuration(name="otsu", words="candidates by Otsu's threshold", protocol={"binarization": "otsu"}),
     Configuration(name="mean-of-channels", words="mean over channels", protocol={"reduction": "mean"}),
     Configuration(
         name="mirror-averaged", words="translations of image and mirror image averaged", wrap=mirror_averaged
@@ -219,7 +226,7 @@ CONFIGURATIONS = (
     ),
 )
 
-_FREE = ("last", "median-3", "rim-1", "mirror-averaged")
+_FREE = ("last", "median-3", "rim-1", "mirror-averaged", "validation-cut", "otsu")
 """Evaluations of the base's trainings, which cost none of their own."""
 _TRAINED = (
     "patent",
@@ -253,12 +260,14 @@ SHORT_GROUPS = {
     "embedded": Group(data=("embedded-default",), configurations=("base", "patent", "patent-losses", *_FREE)),
     "real": Group(data=_REAL, configurations=("base", "last")),
 }
-SHORT_ITERATIONS = 300
+_SHORTER = 3
 
 
 def shortened(configuration: Configuration) -> Configuration:
-    """The same with few iterations."""
-    return replace(configuration, training={**configuration.training, "iterations": SHORT_ITERATIONS})
+    """The same with a third of the iterations and of the warm-up."""
+    settings = _merged(BASE, configuration.training)
+    fewer = {name: settings[name] // _SHORTER for name in ("iterations", "critic_warmup")}
+    return replace(configuration, training={**configuration.training, **fewer})
 
 
 def _training_config(changes: Mapping[str, Any], seed: int) -> TrainingConfig:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS, Configuration
+from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS, Configuration, shortened
 from benchmarks.quality.data import DATA_SETS, Fold, known
 from benchmarks.quality.plan import Store, make_run, stages
 from benchmarks.quality.summary import choices
@@ -94,6 +94,17 @@ def test_every_configuration_has_valid_settings_and_groups_name_what_there_is() 
     for group in (*GROUPS.values(), *SHORT_GROUPS.values()):
         assert set(group.configurations) <= names
         assert len(known(group.data)) == len(group.data)
+
+
+def test_the_short_form_trains_less_and_warms_up_less() -> None:
+    base, patent = (next(own for own in CONFIGURATIONS if own.name == name) for name in ("base", "patent"))
+    whole, short = base.training_config(0), shortened(base).training_config(0)
+    assert short.iterations == whole.iterations // 3
+    assert 0 < short.warmup_iterations == whole.warmup_iterations // 3
+    assert short.model_copy(update={"iterations": 0, "critic_warmup": 0, "validate_every": 1}) == whole.model_copy(
+        update={"iterations": 0, "critic_warmup": 0, "validate_every": 1}
+    )
+    assert shortened(patent).training_config(0).warmup_iterations == 0
 
 
 def test_a_changed_configuration_is_run_anew(tmp_path: Path) -> None:
