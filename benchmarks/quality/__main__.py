@@ -4,6 +4,8 @@ Trains and evaluates the configurations of `configurations.py` on the data sets 
 writes `benchmarks/QUALITY.md` from the result files. What is in the output folder already is not done again, so that a
 killed benchmark goes on where it was; a changed configuration is. The product's own code is not looked at: give another
 folder after changing it.
+
+The results of the page are kept in `benchmarks/measured`: `--table --output benchmarks/measured` writes it of them.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.quality.__main__ import PAGE
 from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS, Configuration, shortened
 from benchmarks.quality.data import DATA_SETS, Fold, known
 from benchmarks.quality.plan import Store, make_run, stages
-from benchmarks.quality.summary import choices
+from benchmarks.quality.summary import choices, read_results
 from benchmarks.quality.table import render
 from data_prep.cohort import Cohort
 from data_prep.preparation import Preparation
@@ -51,6 +52,12 @@ def row_of(page: str, start: str) -> list[str]:
     return [
         cell.strip() for cell in next(line for line in page.splitlines() if line.startswith(start)).split("|")[1:-1]
     ]
+
+
+def test_the_page_is_what_the_kept_results_make() -> None:
+    kept = read_results(PAGE.parent / "measured" / "full" / "results")
+    assert kept
+    assert render(kept) == PAGE.read_text(encoding="utf-8")
 
 
 def test_cells_are_the_mean_and_the_range_over_seeds() -> None:
@@ -105,6 +112,12 @@ def test_the_short_form_trains_less_and_warms_up_less() -> None:
         update={"iterations": 0, "critic_warmup": 0, "validate_every": 1}
     )
     assert shortened(patent).training_config(0).warmup_iterations == 0
+
+
+@pytest.mark.parametrize("name", ["embedded-only", "embedded-varied", "embedded-long"])
+def test_what_saw_embedded_patients_alone_is_not_trained_on_real_ones(name: str) -> None:
+    config = next(own for own in CONFIGURATIONS if own.name == name).training_config(0)
+    assert not any(config.moves_generator(iteration + 1) for iteration in range(config.iterations))
 
 
 def test_a_changed_configuration_is_run_anew(tmp_path: Path) -> None:
