@@ -7,13 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from anomaly_fpgan.training.config import TrainingConfig
-from anomaly_fpgan.training.trainer import FixedPointTrainer
 from benchmarks.quality.data import LEARNING
 from benchmarks.quality.variants import mirror_averaged
 from evaluation.protocol import Protocol
 from pipelines.methods import MapSource
-
-Change = Callable[[FixedPointTrainer], None]
 
 MILESTONES = 8
 """Of a training: models that may be kept."""
@@ -51,7 +48,6 @@ class Configuration:
         training: settings of `TrainingConfig` that differ from `BASE`.
         protocol: settings of `Protocol` that differ from its defaults.
         choose_by: which model of a training is kept, as in `ValidationSettings`.
-        change: makes of a fresh trainer one that the product does not offer.
         wrap: makes other maps of the model's.
         ensemble: so many trainings, which differ in their seeds, give the mean map.
         pretrained_on: by data set the one on which another training, with the same seed, comes first; others are left
@@ -64,7 +60,6 @@ class Configuration:
     training: Mapping[str, Any] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
     choose_by: Literal["auc", "last"] = "auc"
-    change: Change | None = None
     wrap: Callable[[MapSource], MapSource] | None = None
     ensemble: int = 1
     pretrained_on: Mapping[str, str] = field(default_factory=dict)
@@ -97,11 +92,7 @@ REFERENCE = "base"
 Where it was not run, the first of those that were.
 """
 
-_NO_WARMUP = {"iterations": 500, "critic_warmup": 0}
-"""The same number of iterations in which both networks learn."""
 _FLIPS_ONLY = {"rotation_degrees": 0, "shift": 0, "scale": 0}
-_PATENT = {"augmentation": _FLIPS_ONLY, "iterations": 1000, "critic_warmup": 0, "critic_steps": 5}
-"""As long on a CPU as the base."""
 _MANY = {f"real-{name}": f"many-{name}" for name in ("flair", "t1ce", "both")}
 _VARIED = {
     "iterations": 1200,
@@ -136,8 +127,11 @@ CONFIGURATIONS = (
         name="patent",
         words="the patent's formula and settings: one score, whole image, `tanh`, λ_id 0.1, n_critic 5, rate 1e-4",
         training={
-            **_PATENT,
+            "iterations": 1000,
+            "critic_warmup": 0,
+            "critic_steps": 5,
             "learning_rate": 1e-4,
+            "augmentation": _FLIPS_ONLY,
             "networks": {
                 "generator_margin": 0,
                 "domain_head": "image",
@@ -150,12 +144,13 @@ CONFIGURATIONS = (
     Configuration(
         name="patent-losses",
         words="the patent's losses: one score, neither mismatch nor origin",
-        training={
-            "networks": {"source_head": "shared"},
-            "losses": {"mismatch": 0.0, "domain_origin": 0.0},
-        },
+        training={"networks": {"source_head": "shared"}, "losses": {"mismatch": 0.0, "domain_origin": 0.0}},
     ),
-    Configuration(name="no-warmup", words="500 iterations without a warm-up of the critic", training=_NO_WARMUP),
+    Configuration(
+        name="no-warmup",
+        words="500 iterations without a warm-up of the critic",
+        training={"iterations": 500, "critic_warmup": 0},  # as many in which both networks learn
+    ),
     Configuration(
         name="no-origin",
         words="the critic is not asked where translations came from",
@@ -169,7 +164,7 @@ CONFIGURATIONS = (
     Configuration(
         name="demo",
         words="800 iterations of 16 images: the preset `demo`",
-        training={"iterations": 800, "batch_size": 16},
+        training={"iterations": 800, "batch_size": 16, "networks": {"mirror_averaging": True}},
     ),
     Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
     Configuration(name="critic-steps-3", words="n_critic 3", training={"critic_steps": 3}),

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from anomaly_fpgan.training.config import TrainingConfig
-from benchmarks.quality.configurations import ENSEMBLE_SEEDS_APART, Change, Configuration
+from benchmarks.quality.configurations import ENSEMBLE_SEEDS_APART, Configuration
 from benchmarks.quality.data import Fold
 from benchmarks.quality.digest import digest_of, source_of
 
@@ -31,7 +31,6 @@ class Training:
 
     fold: Fold
     config: TrainingConfig
-    change: Change | None
     start: Training | None
 
     @cached_property
@@ -39,7 +38,7 @@ class Training:
         """Changes with all that decides the weights, but for the product's own code."""
         settings = self.config.model_dump_json(exclude=_WITHOUT_EFFECT)
         start = self.start.digest if self.start else ""
-        return digest_of(self.fold.cohort.digest(), settings, source_of(self.change), start)
+        return digest_of(self.fold.cohort.digest(), settings, start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +118,10 @@ def make_run(configuration: Configuration, fold: Fold, start_fold: Fold | None, 
     """A run with all its trainings; `start_fold` is what `pretrained_on` names, if it names one."""
 
     def training(own_seed: int) -> Training:
-        change, start = configuration.change, None
+        start = None
         if start_fold:
-            start = Training(fold=start_fold, config=configuration.first_config(own_seed), change=change, start=None)
-        return Training(fold=fold, config=configuration.training_config(own_seed), change=change, start=start)
+            start = Training(fold=start_fold, config=configuration.first_config(own_seed), start=None)
+        return Training(fold=fold, config=configuration.training_config(own_seed), start=start)
 
     seeds = [seed + ENSEMBLE_SEEDS_APART * member for member in range(configuration.ensemble)]
     return Run(

@@ -45,8 +45,6 @@ def train(training: Training, store: Store, *, is_start: bool) -> None:
     processes = Processes()
     batches = Batches(dataset, config, choose_device(config.device), processes=processes)
     trainer = FixedPointTrainer(batches=batches, config=config, processes=processes)
-    if training.change:
-        training.change(trainer)
     if training.start:
         trainer.begin_with(_start(store.training(training.start)))
     milestones = _Milestones(training.fold.cohort, folder)
