@@ -46,8 +46,8 @@ class Batches:
         first: int = 0,
     ) -> None:
         labels = checked_labels(dataset, config.domains)
-        self.dataset = dataset
         channels, height, width = read_image(dataset, 0).shape
+        self.dataset = dataset
         self.image_shape = (channels, height, width)
         self.device = device
         self.first = first
@@ -86,11 +86,9 @@ class Batches:
     def _finish(self, draw: Draw, images: Tensor) -> Batch:
         values = self._to_device(draw)
         affine = values["affine"].view(-1, 2, 3) if self._moves_pixels else None
-        varied = augment(
-            images.float(), values["flip"][:, 0], affine, values["gamma"] if self._changes_values else None
-        )
+        gamma = values["gamma"] if self._changes_values else None
         return Batch(
-            x=to_network_range(varied),
+            x=to_network_range(augment(images.float(), values["flip"][:, 0], affine, gamma)),
             c_x=values["c_x"],
             c_y=values["c_y"],
             share=values["share"][:, 0],

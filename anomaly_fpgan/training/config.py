@@ -121,10 +121,13 @@ class TrainingConfig(_Settings):
         """How many iterations only the critic learns in."""
         return min(self.critic_warmup, 9 * self.iterations // 10)
 
+    def generator_updates(self, iteration: int) -> int:
+        """How many updates of the generator there have been when an iteration, counted from 1, is over."""
+        return max(0, iteration - self.warmup_iterations) // self.critic_steps
+
     def moves_generator(self, iteration: int) -> bool:
         """Whether an iteration, counted from 1, updates the generator."""
-        after_warmup = iteration - self.warmup_iterations
-        return after_warmup > 0 and after_warmup % self.critic_steps == 0
+        return self.generator_updates(iteration) > self.generator_updates(iteration - 1)
 
     def is_milestone(self, iteration: int) -> bool:
         """Whether a validation, a sample picture and a checkpoint follow an iteration, counted from 1."""

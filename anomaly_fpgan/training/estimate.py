@@ -139,12 +139,12 @@ def _bytes_held_by(compute: Callable[[], Result]) -> tuple[Result, int]:
 def _seconds_left(trainer: FixedPointTrainer, images: int, size: int) -> float:
     """Duration of the iterations that are left, with `size` images each, from trials with `images`."""
     config, adversaries, batch = trainer.config, trainer.adversaries, _noise(trainer, images)
-    left = range(trainer.state.iteration + 1, config.iterations + 1)
-    warmup = max(0, config.warmup_iterations - trainer.state.iteration)
-    both = sum(map(config.moves_generator, left))
+    done = trainer.state.iteration
+    warmup = max(0, config.warmup_iterations - done)
+    both = config.generator_updates(config.iterations) - config.generator_updates(done)
     counts: list[tuple[int, Callable[[], object]]] = [
         (warmup, partial(warmup_step, adversaries, batch)),
-        (len(left) - warmup - both, partial(_iteration, adversaries, batch, moves_generator=False)),
+        (config.iterations - done - warmup - both, partial(_iteration, adversaries, batch, moves_generator=False)),
         (both, partial(_iteration, adversaries, batch, moves_generator=True)),
     ]
     seconds = sum(count * _duration(step, trainer.batches.device) for count, step in counts if count)

@@ -109,7 +109,7 @@ class FixedPointTrainer(Trainer):
         if moves_generator:
             generator.clear()
             updates.append(generator.step(generator_step(self.adversaries, batchdata, fakes), rate, betas))
-            self._average((step + 1 - self.config.warmup_iterations) // self.config.critic_steps)
+            self._average(self.config.generator_updates(step + 1))
         return updates
 
     @torch.no_grad()
