@@ -105,7 +105,10 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: training.batch_size=8.")
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Begin with the weights of another run of the same networks.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Begin with the weights of another run, and with its settings where none are given."
+        ),
     ] = None,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -120,11 +123,9 @@ def train(
     screen = _screen(quiet)
     if preset == "adopt" and start_from is None:
         raise UsageError("the preset adopt takes over another run's model; name the run with --start-from RUN")
-    if preset is None and config is None:
+    if preset is None and config is None and start_from is None:
         preset = "brain-mri"
-    settings = load_config(preset=preset, file=config, overrides=set_ or [])
-    if start_from is not None:
-        settings = settings.model_copy(update={"start_from": start_from})
+    settings = load_config(preset=preset, file=config, overrides=set_ or [], start_from=start_from)
     existing = existing_policy(overwrite=overwrite, resume=resume)
     run_train(cohort, output, settings, screen=screen, existing=existing)
     screen.finish(output)

@@ -54,8 +54,17 @@ def preset_names() -> list[str]:
     return sorted(path.name.removesuffix(".yaml") for path in _preset_folder().iterdir() if path.name.endswith(".yaml"))
 
 
-def load_config(*, preset: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()) -> RunConfig:
-    """Settings from a preset or a file (or the defaults), changed by `key=value` overrides.
+def load_config(
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    start_from: Path | None = None,
+) -> RunConfig:
+    """Settings from a preset or a file, changed by `key=value` overrides.
+
+    What none of them says is as in the run `start_from`, with whose weights the training is to begin, and else the
+    default.
 
     Raises:
         UsageError: for an unknown preset, an unreadable file, an unknown key (with the nearest known one) or a value
@@ -75,6 +84,8 @@ def load_config(*, preset: str | None = None, file: Path | None = None, override
             raise UsageError(f"{file}: is not a text file in UTF-8") from error
     for override in overrides:
         _apply(values, override)
+    if start_from:
+        values = _merged(_settings_of(start_from), values) | {"start_from": start_from}
     return _checked(RunConfig, values)
 
 
@@ -93,6 +104,22 @@ def load_protocol(overrides: Sequence[str]) -> Protocol:
 def dump_config(config: RunConfig) -> str:
     """The configuration as YAML; `load_config` reads it back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _settings_of(run: Path) -> dict[str, Any]:
+    """How a run was trained and chosen, whatever its domains, which are the cohort's; nothing of what is no run."""
+    file = run / CONFIG_FILE
+    if not file.is_file():
+        return {}
+    return load_config(file=file).model_dump(include={"training", "validation"}, exclude={"training": {"domains"}})
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for name, value in changes.items():
+        old = merged.get(name)
+        merged[name] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _preset_folder() -> Any:

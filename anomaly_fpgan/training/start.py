@@ -15,13 +15,17 @@ from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.trainer import Start, build_critic
 
+_FREE_NETWORK_SETTINGS = {"generator_margin", "mirror_averaging"}
+"""How the generator is applied, whatever its weights."""
+
 
 def read_start(run: Path | str, config: TrainingConfig, image_shape: tuple[int, int, int]) -> Start:
     """Read the weights of another run, on the CPU.
 
     Args:
         run: its folder, with `last.ckpt` and `model.safetensors`.
-        config: of the training to start; domains and networks must be those of the run.
+        config: of the training to start; domains and networks must be those of the run, but for the generator's margin
+            and mirror averaging.
         image_shape: (C, H, W) of the training to start. Another size is fine where the critic reads domains off
             patches, as long as it halves the image as often.
 
@@ -67,6 +71,6 @@ def _check_settings(run: Path, then: TrainingConfig, now: TrainingConfig) -> Non
         before, after = getattr(then, section), getattr(now, section)
         for name in type(after).model_fields:
             old, new = getattr(before, name), getattr(after, name)
-            if old != new:
+            if old != new and name not in _FREE_NETWORK_SETTINGS:
                 problem = f"was trained with `{section}.{name}` {old}, not {new}"
                 raise ModelError(f"{problem}; {remedy}, or start from another run", path=run)

@@ -123,6 +123,13 @@ def test_other_networks_are_named(
     assert not (tmp_path / "run").exists()
 
 
+def test_margin_and_mirror_averaging_are_free(first: Path, blobs: Any, changed: TrainingConfig, tmp_path: Path) -> None:
+    update = {"generator_margin": 2, "mirror_averaging": True}
+    model = train(blobs, with_networks(changed, **update), output=tmp_path / "run", start_from=first)
+    assert model.networks.generator_margin == 2
+    assert model.networks.mirror_averaging
+
+
 @pytest.mark.parametrize("names", [("diseased", "healthy"), ("healthy", "tumor"), ("healthy", "tumor", "stroke")])
 def test_other_domains_and_another_order_are_refused(
     names: tuple[str, ...], first: Path, changed: TrainingConfig

@@ -9,18 +9,12 @@ from typing import Any
 import torch
 
 from anomaly_fpgan.model import FixedPointGAN
-from pipelines.config import load_config
 
 
 def test_adopting_changes_no_weight_and_takes_thresholds_of_the_cohort(
     fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
 ) -> None:
-    settings = ["--preset", "adopt"]
-    networks = load_config(file=tiny.run / "config.yaml").training.networks.model_dump()
-    settings += [f"--set=training.networks.{name}={value}" for name, value in networks.items()]
-    if networks["source_head"] == "shared":
-        settings.append("--set=training.losses.mismatch=0")
-    result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", *settings, "--start-from", tiny.run)
+    result = fpgan("train", tiny.cohort, "-o", tmp_path / "run", "--preset", "adopt", "--start-from", tiny.run)
     assert result.exit_code == 0, result.output
     adopted = FixedPointGAN.load(tmp_path / "run", device="cpu")
     start = torch.load(tiny.run / "last.ckpt", weights_only=True)["trainer"]["averaged"]

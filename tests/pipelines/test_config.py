@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_fpgan.training.config import TrainingConfig
 from evaluation.protocol import Protocol
 from pipelines.config import dump_config, load_config, load_protocol, preset_names
 from pipelines.errors import UsageError
@@ -35,6 +36,25 @@ def test_overrides_win_over_the_preset() -> None:
     assert config.training.learning_rate == 2e-4
     assert config.training.networks.residual_blocks == 2
     assert config.training.networks.generator_width == load_config(preset="demo").training.networks.generator_width
+
+
+def test_what_is_not_said_is_as_in_the_run_to_start_from(tmp_path: Path) -> None:
+    run = load_config(
+        preset="patent",
+        overrides=["training.seed=7", "training.batch_size=4", "validation.choose_by=last", "cohort=there"],
+    )
+    (tmp_path / "config.yaml").write_text(dump_config(run))
+    started = load_config(preset="adopt", overrides=["training.batch_size=2"], start_from=tmp_path)
+    update = {"iterations": 1, "critic_steps": 2, "validate_every": 1, "log_every": 1, "batch_size": 2}
+    assert started.training == run.training.model_copy(update=update)
+    assert started.validation.choose_by == "last"
+    assert started.start_from == tmp_path
+    assert started.cohort is None
+
+
+def test_domains_are_not_those_of_the_run_to_start_from(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(dump_config(load_config(preset="faces")))
+    assert load_config(start_from=tmp_path).training.domains == TrainingConfig().domains
 
 
 @pytest.mark.parametrize(
