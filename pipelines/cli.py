@@ -104,6 +104,12 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: training.batch_size=8.")
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="COHORT", help="Train on another cohort's training slices, too, as often; may be repeated."
+        ),
+    ] = None,
     start_from: Annotated[
         Path | None,
         typer.Option(
@@ -118,14 +124,17 @@ def train(
     from pipelines.config import CONFIG_FILE, load_config
     from pipelines.train import train as run_train
 
-    if resume and (output / CONFIG_FILE).exists() and (preset or config or set_ or start_from):
-        raise UsageError("a resumed run keeps its own settings; leave out --preset, --config, --set and --start-from")
+    if resume and (output / CONFIG_FILE).exists() and (preset or config or set_ or also or start_from):
+        options = "--preset, --config, --set, --also and --start-from"
+        raise UsageError(f"a resumed run keeps its own settings; leave out {options}")
     screen = _screen(quiet)
     if preset == "adopt" and start_from is None:
         raise UsageError("the preset adopt takes over another run's model; name the run with --start-from RUN")
     if preset is None and config is None and start_from is None:
         preset = "brain-mri"
     settings = load_config(preset=preset, file=config, overrides=set_ or [], start_from=start_from)
+    if also:
+        settings = settings.model_copy(update={"also": tuple(map(str, also))})
     existing = existing_policy(overwrite=overwrite, resume=resume)
     run_train(cohort, output, settings, screen=screen, existing=existing)
     screen.finish(output)

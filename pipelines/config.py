@@ -45,6 +45,10 @@ class RunConfig(BaseModel):
     """Folder of the cohort that was trained on."""
     cohort_digest: str | None = None
     """Says whether a cohort is that one: same patients, images, splits and preparation."""
+    also: tuple[str, ...] = ()
+    """Folders of further cohorts whose training slices were trained on, too."""
+    also_digests: tuple[str, ...] = ()
+    """Of these, in the same order."""
     start_from: Path | None = None
     """Folder of the run with whose weights this one began."""
 

@@ -14,11 +14,19 @@ SEEN_SCANS = "seen_scans"
 
 _DIGITS = 16
 _VERBS = {"train": "trained", "validation": "chosen"}
+_NAMED_PATIENTS = 3
 
 
-def describe_scans(cohort: Cohort) -> dict[str, list[str]]:
-    """For the training and the validation patients the beginnings of the sha256 of all their files, sorted."""
-    return {split: sorted({scan for scans in _scans_of(cohort, split).values() for scan in scans}) for split in _VERBS}
+def describe_scans(cohort: Cohort, also: Sequence[Cohort] = ()) -> dict[str, list[str]]:
+    """For the training and the validation patients the beginnings of the sha256 of all their files, sorted.
+
+    Of the cohorts `also` the training patients alone: others are not looked at.
+    """
+    cohorts = {"train": (cohort, *also), "validation": (cohort,)}
+    return {
+        split: sorted({scan for own in cohorts[split] for scans in _scans_of(own, split).values() for scan in scans})
+        for split in _VERBS
+    }
 
 
 def held_out_but_seen(cohort: Cohort, metadata: Mapping[str, Any]) -> list[str]:
@@ -34,6 +42,11 @@ def held_out_but_seen(cohort: Cohort, metadata: Mapping[str, Any]) -> list[str]:
         for patient, own in _scans_of(cohort, split).items()
         if not scans.isdisjoint(own)
     ]
+
+
+def some_of(patients: Sequence[str]) -> str:
+    """The first patients' names for a message, and that there are more."""
+    return ", ".join([*patients[:_NAMED_PATIENTS], *(["…"] if len(patients) > _NAMED_PATIENTS else [])])
 
 
 def seen_before(sha256: Sequence[str], metadata: Mapping[str, Any]) -> list[str]:

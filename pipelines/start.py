@@ -11,9 +11,7 @@ from anomaly_fpgan.training.start import read_start
 from data_prep.cohort import CohortDataset
 from pipelines.errors import UsageError
 from pipelines.screen import counted
-from pipelines.seen_scans import SEEN_SCANS, held_out_but_seen
-
-_NAMED_PATIENTS = 3
+from pipelines.seen_scans import SEEN_SCANS, held_out_but_seen, some_of
 
 
 def check_start(run: Path, output: Path, dataset: CohortDataset, config: TrainingConfig) -> None:
@@ -36,8 +34,7 @@ def check_start(run: Path, output: Path, dataset: CohortDataset, config: Trainin
         raise ModelError(f"{problem}; prepare it with the former, in their order (`--channels`)", path=run)
     seen = held_out_but_seen(cohort, origin)
     if seen:
-        names = ", ".join([*seen[:_NAMED_PATIENTS], *(["…"] if len(seen) > _NAMED_PATIENTS else [])])
         raise UsageError(
-            f"{run}: has seen {counted(len(seen), 'validation or test patient')} of {cohort.path} ({names}); put them "
-            "into its training split with `fpgan prepare --split-csv`, or start from another run"
+            f"{run}: has seen {counted(len(seen), 'validation or test patient')} of {cohort.path} ({some_of(seen)}); "
+            "put them into its training split with `fpgan prepare --split-csv`, or start from another run"
         )

@@ -29,8 +29,10 @@ from anomaly_fpgan.training.images import checked_labels
 from anomaly_fpgan.training.processes import Processes, joined
 from anomaly_fpgan.training.run import check_batch_size
 from anomaly_fpgan.training.run import train as train_model
+from anomaly_fpgan.training.together import Together
 from data_prep.cohort import Cohort, CohortDataset, open_cohort
 from data_prep.errors import DataError
+from pipelines.also import open_also
 from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
 from pipelines.input_range import INPUTS, describe_inputs
@@ -46,6 +48,8 @@ def train(
 ) -> FixedPointGAN:
     """Train on a cohort's training patients, choosing the model on its validation patients.
 
+    Training patients of further cohorts, `config.also`, train as often; their other patients are left aside.
+
     Args:
         cohort_path: what `prepare` wrote.
         output: folder of the run.
@@ -56,7 +60,8 @@ def train(
     Raises:
         DataError: when the cohort cannot be used.
         UsageError: when `output` exists and `existing` does not allow it, the domains of the settings differ from the
-            cohort's, or the run to start from has seen patients that are to choose or to test this one.
+            cohort's, a further cohort differs from it, or a further cohort or the run to start from has patients that
+            are to choose or to test this one.
         ModelError: when the run to start from cannot be used, or has other channels, domains, networks or image sizes.
         TrainingError: when a domain has no training slice, or the processes cannot share a batch.
         NonFiniteLossError: when too many losses became non-finite.
@@ -65,12 +70,13 @@ def train(
     """
     cohort = open_cohort(cohort_path)
     dataset = CohortDataset(cohort, "train")
-    config = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
+    config, also = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
     checked_labels(dataset, settings.domains)  # before a folder is claimed
     resumes = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
     if config.start_from is not None and not resumes:
         check_start(config.start_from, output, dataset, settings)
+    datasets = [dataset, *(CohortDataset(own, "train") for own in also)]
     inputs = describe_inputs(cohort)
     device = choose_device(settings.device)
     with joined(device) as processes:
@@ -78,14 +84,14 @@ def train(
         validation = validation_on(cohort, config.validation, screen)
         _claim(cohort, output, config, existing, device, processes)
         screen.say(
-            f"  {len(dataset)} training slices of {counted(len(set(dataset.patients)), 'patient')}, "
+            f"  {' and as often '.join(map(_size, datasets))}, "
             f"{settings.iterations} iterations of {settings.batch_size} images, {_where(device, processes)}"
         )
         with screen.progress("Training", settings.iterations) as show:
             display = _Display(screen)
             try:
                 model = train_model(
-                    dataset,
+                    Together(datasets, settings.domains) if also else dataset,
                     settings,
                     output=output,
                     validate=validation.score if validation else None,
@@ -94,7 +100,7 @@ def train(
                         "preparation": cohort.settings.preparation.model_dump(mode="json"),
                         "cohort_digest": config.cohort_digest,
                         INPUTS: inputs.model_dump(mode="json"),
-                        SEEN_SCANS: describe_scans(cohort),
+                        SEEN_SCANS: describe_scans(cohort, also),
                     },
                     start_from=config.start_from,
                     resume=resumes,
@@ -150,15 +156,23 @@ _LABELS = {"auc": "AUC", "aucp": "AUCp", "patient_auc": "patient AUC", "same_dom
 _LOSSES = {"critic_loss": "critic", "generator_loss": "generator", "cycle": "cycle", "identity": "identity"}
 
 
-def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool) -> RunConfig:
-    """The settings of the run; a resumed one keeps its own."""
+def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool) -> tuple[RunConfig, list[Cohort]]:
+    """The settings of the run, of which a resumed one keeps its own, and the further cohorts that they name."""
     if resumes and (output / CONFIG_FILE).is_file():
         config = load_config(file=output / CONFIG_FILE)
-        if config.cohort_digest != cohort.digest():
-            raise UsageError(f"{cohort.path}: is not the cohort that this run began with")
-        return config
-    update = {"cohort": str(cohort.path), "cohort_digest": cohort.digest()}
-    return _with_domains_of(cohort, config).model_copy(update=update)
+        also = open_also(config.also, cohort)
+        began_with = (config.cohort_digest, *config.also_digests)
+        for own, digest in zip((cohort, *also), began_with, strict=True):
+            if own.digest() != digest:
+                raise UsageError(f"{own.path}: is not the cohort that this run began with")
+        return config, also
+    also = open_also(config.also, cohort)
+    update = {
+        "cohort": str(cohort.path),
+        "cohort_digest": cohort.digest(),
+        "also_digests": tuple(own.digest() for own in also),
+    }
+    return _with_domains_of(cohort, config).model_copy(update=update), also
 
 
 def _claim(
@@ -168,7 +182,7 @@ def _claim(
     done = ""
     try:
         if processes.is_first:
-            inputs = [cohort.path, *([config.start_from] if config.start_from else [])]
+            inputs = [cohort.path, *map(Path, config.also), *([config.start_from] if config.start_from else [])]
             claim_output(output, existing, command="train", inputs=inputs, can_resume=True)
             if not (output / CONFIG_FILE).is_file():
                 write_text_atomically(output / CONFIG_FILE, dump_config(config))
@@ -179,6 +193,10 @@ def _claim(
         done = processes.tell(done)
     if not done:
         raise SystemExit(2)  # the first process has said why
+
+
+def _size(dataset: CohortDataset) -> str:
+    return f"{len(dataset)} training slices of {counted(len(set(dataset.patients)), 'patient')}"
 
 
 def _where(device: torch.device, processes: Processes) -> str:

@@ -54,6 +54,7 @@ class Batches:
         self.draws = Draws(
             labels,
             getattr(dataset, "patients", None),
+            getattr(dataset, "sources", None),
             domains=config.domains,
             batch_size=config.batch_size,
             augmentation=config.augmentation,

@@ -46,11 +46,12 @@ class Draw:
 
 
 class Draws:
-    """Draws steps from a dataset whose kinds of labels, and whose patients, are as frequent as any other.
+    """Draws steps from images, so that each kind of label, each source and each patient is as frequent as any other.
 
     Args:
         labels: (N, K) of all items.
         patients: (N,) whose image each item is; None where each image is a patient of its own.
+        sources: (N,) the dataset that each item is from; None where all are of one.
         domains: what targets are drawn from.
         batch_size: images a step.
         augmentation: how images are varied.
@@ -62,6 +63,7 @@ class Draws:
         self,
         labels: np.ndarray,
         patients: np.ndarray | None,
+        sources: np.ndarray | None = None,
         *,
         domains: DomainScheme,
         batch_size: int,
@@ -75,7 +77,10 @@ class Draws:
         self.augmentation = augmentation
         self.image_shape = image_shape
         self.seed = seed
-        self._members = _members(labels, np.arange(len(labels)) if patients is None else patients)
+        patients = np.arange(len(labels)) if patients is None else patients
+        sources = np.zeros(len(labels), np.int64) if sources is None else sources
+        self._members = _members(labels, sources, patients)
+        self._turns = len(self._members) * len(np.unique(sources))
 
     def __call__(self, step: int) -> Draw:
         """Draw a step, counted from 0."""
@@ -96,26 +101,32 @@ class Draws:
         )
 
     def _draw_items(self, random: np.random.Generator) -> np.ndarray:
-        # Kinds take turns, so that a batch is balanced and not only balanced on average.
-        start = random.integers(len(self._members))
+        # Kinds take turns, and sources within them, so that a batch is balanced and not only balanced on average.
+        start = random.integers(self._turns)
         items = np.empty(self.batch_size, np.int64)
         for position in range(self.batch_size):
-            patients = self._members[(start + position) % len(self._members)]
+            turn, kind = divmod(start + position, len(self._members))
+            sources = self._members[kind]
+            patients = sources[turn % len(sources)]
             own = patients[random.integers(len(patients))]
             items[position] = own[random.integers(len(own))]
         return items
 
 
-def _members(labels: np.ndarray, patients: np.ndarray) -> list[list[np.ndarray]]:
-    """For each kind of label and each patient who has images of it: the indices of these."""
+def _members(labels: np.ndarray, sources: np.ndarray, patients: np.ndarray) -> list[list[list[np.ndarray]]]:
+    """For each kind of label, each source and each patient who has images of it: the indices of these."""
     _, kinds = np.unique(labels, axis=0, return_inverse=True)
     members = []
-    for kind in range(kinds.max() + 1):
-        own = np.flatnonzero(kinds.ravel() == kind)
-        order = own[np.argsort(patients[own], kind="stable")]
-        starts = np.flatnonzero(patients[order][1:] != patients[order][:-1]) + 1
-        members.append(np.split(order, starts))
+    for of_kind in _groups(kinds.ravel(), np.arange(len(labels))):
+        members.append([_groups(patients, of_source) for of_source in _groups(sources, of_kind)])
     return members
+
+
+def _groups(values: np.ndarray, indices: np.ndarray) -> list[np.ndarray]:
+    """The indices, divided by their values, in the order of these."""
+    order = indices[np.argsort(values[indices], kind="stable")]
+    starts = np.flatnonzero(values[order][1:] != values[order][:-1]) + 1
+    return np.split(order, starts)
 
 
 def _flip(augmentation: Augmentation, count: int, generator: torch.Generator) -> Tensor:

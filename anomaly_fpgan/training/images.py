@@ -24,7 +24,7 @@ class ImageDataset(Protocol):
 
     A dataset may have an attribute `domains`, the labels of all items (N, K); without it every item is read once for
     its label. It may have an attribute `patients` (N,), whose image each item is, so that patients with many images are
-    drawn no more often than others.
+    drawn no more often than others, and `sources` (N,), the dataset each comes from, so that each is drawn as often.
     """
 
     def __len__(self) -> int: ...

@@ -61,12 +61,12 @@ def plan_runs(options: argparse.Namespace, screen: Screen) -> list[Run]:
     runs = []
     for data in data_sets:
         for configuration in CONFIGURATIONS:
-            start = configuration.pretrained_on.get(data.name)
-            if (data.name, configuration.name) not in chosen or (configuration.pretrained_on and not start):
+            others = (configuration.pretrained_on, configuration.also)
+            if (data.name, configuration.name) not in chosen or any(own and data.name not in own for own in others):
                 continue
-            start_fold = folds_on(*known([start]))[0] if start else None
+            start, also = (folds_on(*known([own[data.name]]))[0] if own else None for own in others)
             used = shortened(configuration) if options.short else configuration
-            runs += [make_run(used, fold, start_fold, seed) for seed in options.seeds for fold in folds_on(data)]
+            runs += [make_run(used, fold, start, seed, also=also) for seed in options.seeds for fold in folds_on(data)]
     return runs
 
 

@@ -53,6 +53,7 @@ class Configuration:
         pretrained_on: by data set the one on which another training, with the same seed, comes first; others are left
             out.
         first: settings of `TrainingConfig` that differ from `BASE` in that other training.
+        also: by data set the one whose training patients train, too; others are left out.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Configuration:
     ensemble: int = 1
     pretrained_on: Mapping[str, str] = field(default_factory=dict)
     first: Mapping[str, Any] = field(default_factory=dict)
+    also: Mapping[str, str] = field(default_factory=dict)
 
     def training_config(self, seed: int) -> TrainingConfig:
         """Every setting of its training with a seed."""
@@ -227,7 +229,31 @@ CONFIGURATIONS = (
         pretrained_on=_MANY,
         first=_LONG,
     ),
+    Configuration(
+        name="together",
+        words="trained on these patients and on 64 embedded ones, as often on either; translations of image and mirror "
+        "image averaged",
+        training={"networks": {"mirror_averaging": True}},
+        also={"real-flair": "embedded-default"},
+    ),
     _PRETRAINED,
+    replace(
+        _PRETRAINED,
+        name="pretrained-together",
+        words="on the embedded patients as often as on these; translations of image and mirror image averaged",
+        training={**_PRETRAINED.training, "networks": {"mirror_averaging": True}},
+        also={"real-flair": "embedded-default"},
+    ),
+    replace(
+        _PRETRAINED,
+        name="pretrained-varied",
+        words="images turned by 180°, moved by 10 %, scaled by 20 %, log_gamma 0.4; translations averaged",
+        training={
+            **_PRETRAINED.training,
+            "networks": {"mirror_averaging": True},
+            "augmentation": _VARIED["augmentation"],
+        },
+    ),
     replace(
         _PRETRAINED,
         name="pretrained-mirror",
@@ -266,9 +292,12 @@ _BEGUN = (
     "embedded-only-mirror",
     "embedded-varied",
     "embedded-long",
+    "together",
     "pretrained",
     "pretrained-mirror",
     "pretrained-median",
+    "pretrained-together",
+    "pretrained-varied",
 )
 _REAL = ("real-flair", "real-t1ce", "real-both")
 GROUPS = {

@@ -27,9 +27,13 @@ _WITHOUT_EFFECT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One training; several configurations may evaluate it. `start` is the one with whose weights it begins."""
+    """One training; several configurations may evaluate it.
+
+    `start` is the one with whose weights it begins; the training patients of `also` train, too.
+    """
 
     fold: Fold
+    also: Fold | None = None
     config: TrainingConfig
     start: Training | None
 
@@ -38,7 +42,8 @@ class Training:
         """Changes with all that decides the weights, but for the product's own code."""
         settings = self.config.model_dump_json(exclude=_WITHOUT_EFFECT)
         start = self.start.digest if self.start else ""
-        return digest_of(self.fold.cohort.digest(), settings, start)
+        also = [self.also.cohort.digest()] if self.also else []
+        return digest_of(self.fold.cohort.digest(), settings, start, *also)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +119,16 @@ class Job:
         return f"training on {self.training.fold.data.name} with seed {self.training.config.seed}"
 
 
-def make_run(configuration: Configuration, fold: Fold, start_fold: Fold | None, seed: int) -> Run:
-    """A run with all its trainings; `start_fold` is what `pretrained_on` names, if it names one."""
+def make_run(
+    configuration: Configuration, fold: Fold, start_fold: Fold | None, seed: int, *, also: Fold | None = None
+) -> Run:
+    """A run with all its trainings; `start_fold` and `also` are what `pretrained_on` and `also` name, if they do."""
 
     def training(own_seed: int) -> Training:
         start = None
         if start_fold:
             start = Training(fold=start_fold, config=configuration.first_config(own_seed), start=None)
-        return Training(fold=fold, config=configuration.training_config(own_seed), start=start)
+        return Training(fold=fold, also=also, config=configuration.training_config(own_seed), start=start)
 
     seeds = [seed + ENSEMBLE_SEEDS_APART * member for member in range(configuration.ensemble)]
     return Run(

@@ -15,7 +15,9 @@ from anomaly_fpgan.atomic import write_atomically, write_text_atomically
 from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.batches import Batches
+from anomaly_fpgan.training.images import ImageDataset
 from anomaly_fpgan.training.processes import Processes
+from anomaly_fpgan.training.together import Together
 from anomaly_fpgan.training.trainer import FixedPointTrainer, Start
 from benchmarks.quality.data import evenly
 from benchmarks.quality.plan import Store, Training
@@ -41,7 +43,10 @@ def train(training: Training, store: Store, *, is_start: bool) -> None:
     """
     folder = store.training(training)
     folder.mkdir(parents=True, exist_ok=True)
-    config, dataset = training.config, CohortDataset(training.fold.cohort, "train")
+    config = training.config
+    dataset: ImageDataset = CohortDataset(training.fold.cohort, "train")
+    if training.also:
+        dataset = Together([dataset, CohortDataset(training.also.cohort, "train")], config.domains)
     processes = Processes()
     batches = Batches(dataset, config, choose_device(config.device), processes=processes)
     trainer = FixedPointTrainer(batches=batches, config=config, processes=processes)

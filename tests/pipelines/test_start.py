@@ -93,7 +93,7 @@ def test_a_resumed_run_keeps_its_start_and_needs_it_no_more(
     path.write_text(yaml.safe_dump(config | {"start_from": str(tmp_path / "gone")}))
     result = fpgan("train", prepared, "--output", tmp_path / "run", "--resume", "--start-from", tiny.run)
     assert result.exit_code == 2
-    assert "a resumed run keeps its own settings; leave out --preset, --config, --set and --start-from" in result.output
+    assert "a resumed run keeps its own settings; leave out --preset, --config, --set, --also and" in result.output
     succeed(fpgan("train", prepared, "--output", tmp_path / "run", "--resume"))
     before, after = FixedPointGAN.load(started).metadata, FixedPointGAN.load(tmp_path / "run").metadata
     assert after["training"]["iteration"] == 6
