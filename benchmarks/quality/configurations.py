@@ -155,6 +155,12 @@ CONFIGURATIONS = (
         training={"iterations": 500, "critic_warmup": 0},  # as many in which both networks learn
     ),
     Configuration(
+        name="no-warmup-mirror",
+        words="and translations of image and mirror image averaged",
+        training={"iterations": 500, "critic_warmup": 0},
+        wrap=mirror_averaged,
+    ),
+    Configuration(
         name="no-origin",
         words="the critic is not asked where translations came from",
         training={"losses": {"domain_origin": 0.0}},
@@ -274,6 +280,7 @@ _TRAINED = (
     "patent",
     "patent-losses",
     "no-warmup",
+    "no-warmup-mirror",
     "no-origin",
     "no-mismatch",
     "image-head",
