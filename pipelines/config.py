@@ -89,7 +89,7 @@ def load_config(
     for override in overrides:
         _apply(values, override)
     if start_from:
-        values = _merged(_settings_of(start_from), values) | {"start_from": start_from}
+        values = merged_settings(_settings_of(start_from), values) | {"start_from": start_from}
     return _checked(RunConfig, values)
 
 
@@ -118,11 +118,12 @@ def _settings_of(run: Path) -> dict[str, Any]:
     return load_config(file=file).model_dump(include={"training", "validation"}, exclude={"training": {"domains"}})
 
 
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged_settings(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others in place of some; neither is changed."""
     merged = dict(values)
     for name, value in changes.items():
         old = merged.get(name)
-        merged[name] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[name] = merged_settings(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 

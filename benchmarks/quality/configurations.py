@@ -10,6 +10,7 @@ from anomaly_fpgan.training.config import TrainingConfig
 from benchmarks.quality.data import LEARNING
 from benchmarks.quality.variants import mirror_averaged
 from evaluation.protocol import Protocol
+from pipelines.config import merged_settings
 from pipelines.methods import MapSource
 
 MILESTONES = 8
@@ -326,18 +327,11 @@ _SHORTER = 3
 
 def shortened(configuration: Configuration) -> Configuration:
     """The same with a third of the iterations and of the warm-up."""
-    settings = _merged(BASE, configuration.training)
+    settings = merged_settings(BASE, configuration.training)
     fewer = {name: settings[name] // _SHORTER for name in ("iterations", "critic_warmup")}
     return replace(configuration, training={**configuration.training, **fewer})
 
 
 def _training_config(changes: Mapping[str, Any], seed: int) -> TrainingConfig:
-    settings = _merged(BASE, changes)
+    settings = merged_settings(BASE, changes)
     return TrainingConfig(**settings, validate_every=max(1, settings["iterations"] // MILESTONES), seed=seed)
-
-
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for name, value in changes.items():
-        merged[name] = _merged(base.get(name, {}), value) if isinstance(value, Mapping) else value
-    return merged

@@ -105,3 +105,14 @@ def run(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     """Patients in many formats, with planted texts in all headers."""
     return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="session")
+def prepared(fpgan: Callable[..., Any], write_patient: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of other patients than those of `tiny`, who are in the folder `brats` beside it."""
+    root = tmp_path_factory.mktemp("others")
+    for number in range(6):
+        write_patient(root / "brats", f"T{number}", seed=20 + number, lesion=number % 3 != 0)
+    result = fpgan("prepare", root / "brats", "--output", root / "cohort", "--size", 32, "--field-of-view-mm", 110)
+    assert result.exit_code == 0, result.output
+    return root / "cohort"

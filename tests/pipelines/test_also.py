@@ -24,35 +24,23 @@ def succeed(result: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def others(fpgan: Callable[..., Any], write_patient: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Patients whom `tiny` does not hold, and a cohort of them beside."""
-    root = tmp_path_factory.mktemp("others")
-    for number in range(6):
-        write_patient(root / "brats", f"T{number}", seed=20 + number, lesion=number % 3 != 0)
-    succeed(fpgan("prepare", root / "brats", "--output", root / "cohort", *SMALL))
-    return root
-
-
-@pytest.fixture(scope="module")
-def run(fpgan: Callable[..., Any], tiny: Any, others: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(fpgan: Callable[..., Any], tiny: Any, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on both."""
     path = tmp_path_factory.mktemp("also") / "run"
-    settings = ["--config", tiny.run / "config.yaml", "--also", others / "cohort"]
+    settings = ["--config", tiny.run / "config.yaml", "--also", prepared]
     result = succeed(fpgan("train", tiny.cohort, "--output", path, *settings))
-    own, further = (
-        open_cohort(cohort).split("train")["patient"].nunique() for cohort in (tiny.cohort, others / "cohort")
-    )
+    own, further = (open_cohort(cohort).split("train")["patient"].nunique() for cohort in (tiny.cohort, prepared))
     assert f"of {own} patients and as often " in result.output
     assert f"of {further} patients, " in result.output
     return path
 
 
 def test_the_run_records_the_other_cohort_and_can_be_repeated(
-    fpgan: Callable[..., Any], tiny: Any, others: Path, run: Path, tmp_path: Path
+    fpgan: Callable[..., Any], tiny: Any, prepared: Path, run: Path, tmp_path: Path
 ) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["also"] == [str(others / "cohort")]
-    assert config["also_digests"] == [open_cohort(others / "cohort").digest()]
+    assert config["also"] == [str(prepared)]
+    assert config["also_digests"] == [open_cohort(prepared).digest()]
     succeed(fpgan("train", tiny.cohort, "-o", tmp_path / "again", "--config", run / "config.yaml"))
     again = (tmp_path / "again" / "model.safetensors").read_bytes()
     assert again == (run / "model.safetensors").read_bytes()
@@ -60,7 +48,7 @@ def test_the_run_records_the_other_cohort_and_can_be_repeated(
 
 
 def test_a_resumed_run_trains_on_both(
-    fpgan: Callable[..., Any], tiny: Any, others: Path, run: Path, tmp_path: Path
+    fpgan: Callable[..., Any], tiny: Any, prepared: Path, run: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(run, tmp_path / "run")
     path = tmp_path / "run" / "config.yaml"
@@ -72,15 +60,15 @@ def test_a_resumed_run_trains_on_both(
     path.write_text(yaml.safe_dump(config | {"also_digests": ["another"]}))
     result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", "--resume")
     assert result.exit_code == 2
-    assert f"{others / 'cohort'}: is not the cohort that this run began with" in result.output
+    assert f"{prepared}: is not the cohort that this run began with" in result.output
 
 
 def test_reports_know_the_training_patients_of_both_and_no_others(
-    fpgan: Callable[..., Any], tiny: Any, others: Path, run: Path, tmp_path: Path
+    fpgan: Callable[..., Any], tiny: Any, prepared: Path, run: Path, tmp_path: Path
 ) -> None:
-    table = pd.read_csv(others / "cohort" / "patients.csv")
+    table = pd.read_csv(prepared / "patients.csv")
     trained, chosen = (table.loc[table["split"] == split, "patient"].iloc[0] for split in ("train", "validation"))
-    inputs = [others / "brats" / trained, others / "brats" / chosen]
+    inputs = [prepared.parent / "brats" / trained, prepared.parent / "brats" / chosen]
     succeed(fpgan("report", run, *inputs, "--output", tmp_path / "reports"))
     warned = [
         any("was trained on this scan" in warning for warning in json.loads(path.read_text())["warnings"])
@@ -97,12 +85,12 @@ def test_what_is_reported_is_held_against_the_own_patients(tiny: Any, run: Path)
 
 
 def test_cohorts_that_do_not_go_together_are_refused(
-    fpgan: Callable[..., Any], tiny: Any, others: Path, tiny_training: list[str], tmp_path: Path
+    fpgan: Callable[..., Any], tiny: Any, prepared: Path, tiny_training: list[str], tmp_path: Path
 ) -> None:
     larger, healthy, spoiled = (tmp_path / name for name in ("larger", "healthy", "spoiled"))
-    succeed(fpgan("prepare", others / "brats", "--output", larger, "--size", 48, "--field-of-view-mm", 110))
+    succeed(fpgan("prepare", prepared.parent / "brats", "--output", larger, "--size", 48, "--field-of-view-mm", 110))
     for name in ("T0", "T3"):
-        shutil.copytree(others / "brats" / name, tmp_path / "brats" / name)
+        shutil.copytree(prepared.parent / "brats" / name, tmp_path / "brats" / name)
     table = pd.read_csv(tiny.cohort / "patients.csv")
     held_out = table.loc[table["split"] == "test", "patient"].tolist()
     lines = ["patient,split", *(f"{name},train" for name in held_out)]
