@@ -20,7 +20,9 @@ _FREE_NETWORK_SETTINGS = {"generator_margin", "mirror_averaging"}
 
 
 def read_start(run: Path | str, config: TrainingConfig, image_shape: tuple[int, int, int]) -> Start:
-    """Read the weights of another run, on the CPU.
+    """Read the weights of another run, on the CPU: the generator of the model it kept, the critic it ended with.
+
+    The run may have become worse after the model that it kept, so its last generator is not taken.
 
     Args:
         run: its folder, with `last.ckpt` and `model.safetensors`.
@@ -53,7 +55,7 @@ def read_start(run: Path | str, config: TrainingConfig, image_shape: tuple[int, 
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Start(
-        generator=state["averaged"],
+        generator=model.translator.state_dict(),
         critic=state["critic"],
         origin={"sha256": sha256, "iteration": state["iteration"], "metadata": model.metadata},
     )

@@ -32,9 +32,9 @@ _WARMUP_BETAS = (0.9, 0.999)
 class Start:
     """Weights of another training to begin with.
 
-    `generator` and `critic` are state dictionaries, the former of the averaged weights. `origin` is what travels with
-    the new model: the `sha256` and the `iteration` of the checkpoint, and the `metadata` of that training's model, with
-    its own origin in turn.
+    `generator` and `critic` are state dictionaries, the former of averaged weights. `origin` is what travels with the
+    new model: the `sha256` and the `iteration` of the checkpoint that the critic is from, and the `metadata` of the
+    model that the generator is from, with its own origin in turn.
     """
 
     generator: Mapping[str, Tensor]

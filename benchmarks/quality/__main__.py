@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS, shortened
+from benchmarks.quality.configuration import shortened
+from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS
 from benchmarks.quality.data import DATA_SETS, DataSet, Fold, folds_of, known, prepare_data
 from benchmarks.quality.plan import Run, Store, make_run, stages
 from benchmarks.quality.run import do_job

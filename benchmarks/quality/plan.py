@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from anomaly_fpgan.training.config import TrainingConfig
-from benchmarks.quality.configurations import ENSEMBLE_SEEDS_APART, Configuration
+from benchmarks.quality.configuration import ENSEMBLE_SEEDS_APART, Configuration
 from benchmarks.quality.data import Fold
 from benchmarks.quality.digest import digest_of, source_of
 

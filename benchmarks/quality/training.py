@@ -69,7 +69,7 @@ def train(training: Training, store: Store, *, is_start: bool) -> None:
 
 
 def _start(folder: Path) -> Start:
-    model = FixedPointGAN.load(folder / "last.safetensors", device="cpu")
+    model = FixedPointGAN.load(folder / "auc.safetensors", device="cpu")
     return Start(
         generator=model.translator.state_dict(),
         critic=load_file(folder / "critic.safetensors"),

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.quality.__main__ import PAGE
-from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS, Configuration, shortened
+from benchmarks.quality.configuration import Configuration, shortened
+from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS
 from benchmarks.quality.data import DATA_SETS, Fold, known
 from benchmarks.quality.plan import Store, make_run, stages
 from benchmarks.quality.summary import choices, read_results
@@ -104,14 +105,14 @@ def test_every_configuration_has_valid_settings_and_groups_name_what_there_is() 
 
 
 def test_the_short_form_trains_less_and_warms_up_less() -> None:
-    base, patent = (next(own for own in CONFIGURATIONS if own.name == name) for name in ("base", "patent"))
-    whole, short = base.training_config(0), shortened(base).training_config(0)
+    warmup, base = (next(own for own in CONFIGURATIONS if own.name == name) for name in ("warmup", "base"))
+    whole, short = warmup.training_config(0), shortened(warmup).training_config(0)
     assert short.iterations == whole.iterations // 3
     assert 0 < short.warmup_iterations == whole.warmup_iterations // 3
     assert short.model_copy(update={"iterations": 0, "critic_warmup": 0, "validate_every": 1}) == whole.model_copy(
         update={"iterations": 0, "critic_warmup": 0, "validate_every": 1}
     )
-    assert shortened(patent).training_config(0).warmup_iterations == 0
+    assert shortened(base).training_config(0).warmup_iterations == 0
 
 
 @pytest.mark.parametrize("name", ["embedded-only", "embedded-varied", "embedded-long"])
