@@ -40,6 +40,13 @@ _LONG = {
 _UNTOUCHED = {"iterations": 1, "critic_steps": 2}
 """An iteration of the critic alone: the generator stays as it came."""
 _MIRRORED = {"networks": {"mirror_averaging": True}}
+_EMBEDDED_ONLY = Configuration(
+    name="embedded-only",
+    words="trained as `base` on 64 embedded patients alone, mirror averaging; these real ones give thresholds",
+    training={**_UNTOUCHED, **_MIRRORED},
+    choose_by="last",
+    pretrained_on=_FLAIR,
+)
 _PRETRAINED = Configuration(
     name="pretrained",
     words="begun with a training on 64 embedded patients, then 100 iterations at a rate of 1e-4",
@@ -141,43 +148,24 @@ CONFIGURATIONS = (
         wrap=mirror_averaged,
     ),
     Configuration(name="ensemble-3", words="maps of three trainings averaged", ensemble=3),
-    Configuration(
-        name="embedded-only",
-        words="trained as `base` on 64 embedded patients alone, mirror averaging; these real ones give thresholds",
-        training={**_UNTOUCHED, **_MIRRORED},
-        choose_by="last",
-        pretrained_on=_FLAIR,
-    ),
-    Configuration(
-        name="embedded-warmup",
-        words="the same, trained as `warmup`",
-        training={**_UNTOUCHED, **_MIRRORED},
-        choose_by="last",
-        pretrained_on=_FLAIR,
-        first=_WARMED,
-    ),
-    Configuration(
-        name="embedded-many",
-        words="on 256 embedded patients",
-        training={**_UNTOUCHED, **_MIRRORED},
-        choose_by="last",
-        pretrained_on=_MANY,
-    ),
-    Configuration(
+    _EMBEDDED_ONLY,
+    replace(_EMBEDDED_ONLY, name="embedded-warmup", words="the same, trained as `warmup`", first=_WARMED),
+    replace(_EMBEDDED_ONLY, name="embedded-many", words="on 256 embedded patients", pretrained_on=_MANY),
+    replace(
+        _EMBEDDED_ONLY,
         name="embedded-varied",
         words="on 256 embedded patients alone, 1,200 iterations, 500 of them warm-up, images turned by 180°, moved by "
         "10 %, scaled by 20 %, log_gamma 0.4",
         training=_UNTOUCHED,
-        choose_by="last",
         pretrained_on=_MANY,
         first={"iterations": 1200, "critic_warmup": 500, "augmentation": _VARIED},
     ),
-    Configuration(
+    replace(
+        _EMBEDDED_ONLY,
         name="embedded-long",
         words="on 256, 6,600 iterations of 32, 6,000 of them warm-up; varied as above, but "
         "log_gamma 0.3; no margin; mirror averaging",
         training={**_UNTOUCHED, "networks": {"generator_margin": 0, "mirror_averaging": True}},
-        choose_by="last",
         pretrained_on=_MANY,
         first=_LONG,
     ),
