@@ -165,5 +165,6 @@ def build_translator(image_shape: tuple[int, int, int], domains: DomainScheme, n
         base_width=networks.generator_width,
         residual_blocks=networks.residual_blocks,
         margin=networks.generator_margin,
+        start=networks.generator_start,
     )
     return Translator(generator, networks.output_rule)

@@ -97,7 +97,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="brain-mri (the default), lung-ct, faces, whose domains are attributes, adopt, demo or patent."
+            help="brain-mri (the default), lung-ct, faces, whose domains are attributes, few, adopt, demo or patent."
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings, such as a run's config.yaml.")] = None,
@@ -128,8 +128,6 @@ def train(
         options = "--preset, --config, --set, --also and --start-from"
         raise UsageError(f"a resumed run keeps its own settings; leave out {options}")
     screen = _screen(quiet)
-    if preset == "adopt" and start_from is None:
-        raise UsageError("the preset adopt takes over another run's model; name the run with --start-from RUN")
     if preset is None and config is None and start_from is None:
         preset = "brain-mri"
     settings = load_config(preset=preset, file=config, overrides=set_ or [], start_from=start_from)

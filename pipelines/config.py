@@ -18,6 +18,8 @@ from pipelines.errors import UsageError
 Settings = TypeVar("Settings", bound=BaseModel)
 CONFIG_FILE = "config.yaml"
 """Of a run's folder: the settings that repeat it."""
+_GO_ON = ("adopt", "few")
+"""Presets that say only what differs from the run to start from."""
 
 
 class ValidationSettings(BaseModel):
@@ -71,11 +73,13 @@ def load_config(
     default.
 
     Raises:
-        UsageError: for an unknown preset, an unreadable file, an unknown key (with the nearest known one) or a value
-            that a setting does not allow.
+        UsageError: for an unknown preset, one that needs a run to start from, an unreadable file, an unknown key (with
+            the nearest known one) or a value that a setting does not allow.
     """
     if preset and file:
         raise UsageError("give a preset or a configuration file, not both")
+    if preset in _GO_ON and start_from is None:
+        raise UsageError(f"the preset {preset} goes on from another run; name it with --start-from RUN")
     values: dict[str, Any] = {}
     if preset:
         values = _parse(_preset_text(preset), f"preset {preset}")

@@ -10,6 +10,7 @@ from anomaly_fpgan.translate import OutputRule
 
 DomainHead = Literal["image", "patch"]
 SourceHead = Literal["shared", "by_domain"]
+GeneratorStart = Literal["random", "identity"]
 
 
 class NetworkConfig(BaseModel):
@@ -24,6 +25,9 @@ class NetworkConfig(BaseModel):
     generator_margin: int = Field(default=0, ge=0)
     """Pixels of background that the generator sees around the image. Where an organ touches the edge of the image, the
     padding of convolutions would show in the delta."""
+    generator_start: GeneratorStart = "random"
+    """`random`: the delta of a fresh generator is noise. `identity`: it is 0, so that every image begins as a fixed
+    point, and no noise teaches the critic."""
     mirror_averaging: bool = False
     """A trained model gives the mean of an image's translation and of its mirror image's, mirrored back."""
     discriminator_width: int = Field(default=64, ge=1)

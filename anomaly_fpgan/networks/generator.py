@@ -7,6 +7,8 @@ from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anomaly_fpgan.networks.config import GeneratorStart
+
 _DOWNSAMPLINGS = 2
 
 
@@ -37,10 +39,18 @@ class Generator(nn.Module):
         base_width: features of the first layer; 64 in the paper.
         residual_blocks: number of residual blocks; 6 in the paper.
         margin: pixels of background around the image, which are cut off the delta again; none in the paper.
+        start: `identity` lets the last convolution, and so the delta, begin with zeros; `random`, as in the paper, not.
     """
 
     def __init__(
-        self, in_channels: int, domains: int, *, base_width: int = 64, residual_blocks: int = 6, margin: int = 0
+        self,
+        in_channels: int,
+        domains: int,
+        *,
+        base_width: int = 64,
+        residual_blocks: int = 6,
+        margin: int = 0,
+        start: GeneratorStart = "random",
     ) -> None:
         super().__init__()
         self.margin = margin
@@ -57,7 +67,10 @@ class Generator(nn.Module):
                 )
             )
             width //= 2
-        layers.append(Convolution(2, width, in_channels, kernel_size=7, conv_only=True, bias=False))
+        last = Convolution(2, width, in_channels, kernel_size=7, conv_only=True, bias=False)
+        if start == "identity":
+            nn.init.zeros_(last.conv.weight)
+        layers.append(last)
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.trainer import Start, build_critic
 
-_FREE_NETWORK_SETTINGS = {"generator_margin", "mirror_averaging"}
-"""How the generator is applied, whatever its weights."""
+_FREE_NETWORK_SETTINGS = {"generator_margin", "generator_start", "mirror_averaging"}
+"""How the generator is applied, whatever its weights, and what those were before any training."""
 
 
 def read_start(run: Path | str, config: TrainingConfig, image_shape: tuple[int, int, int]) -> Start:
@@ -27,7 +27,7 @@ def read_start(run: Path | str, config: TrainingConfig, image_shape: tuple[int, 
     Args:
         run: its folder, with `last.ckpt` and `model.safetensors`.
         config: of the training to start; domains and networks must be those of the run, but for the generator's margin
-            and mirror averaging.
+            and start, and mirror averaging.
         image_shape: (C, H, W) of the training to start. Another size is fine where the critic reads domains off
             patches, as long as it halves the image as often.
 

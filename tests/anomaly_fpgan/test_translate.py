@@ -70,6 +70,20 @@ def test_generator_looks_at_the_target() -> None:
     assert not torch.allclose(generator(image, first), generator(image, second))
 
 
+def test_a_fresh_generator_begins_at_the_identity_where_asked_and_learns_from_there() -> None:
+    torch.manual_seed(0)
+    image, label = torch.rand(2, 1, 16, 16), torch.eye(2)
+    assert Generator(1, 2, base_width=4, residual_blocks=1)(image, label).abs().max() > 0
+    generator = Generator(1, 2, base_width=4, residual_blocks=1, start="identity")
+    assert generator(image, label).abs().max() == 0
+    optimizer = torch.optim.SGD(generator.parameters(), lr=1e-3)
+    for _ in range(2):  # the first step moves the last layer alone
+        optimizer.zero_grad()
+        (generator(image, label) - 1).square().mean().backward()
+        optimizer.step()
+    assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in generator.parameters())
+
+
 def test_a_margin_is_background_that_the_generator_sees_and_the_delta_lacks() -> None:
     with_margin, without = (Generator(2, 2, base_width=4, residual_blocks=1, margin=margin) for margin in (5, 0))
     without.load_state_dict(with_margin.state_dict())

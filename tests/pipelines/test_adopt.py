@@ -1,4 +1,4 @@
-"""The preset that takes another run's model over."""
+"""The presets that go on from another run's model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from anomaly_fpgan.model import FixedPointGAN
@@ -17,13 +18,14 @@ def test_adopting_changes_no_weight_and_takes_thresholds_of_the_cohort(
     result = fpgan("train", tiny.cohort, "-o", tmp_path / "run", "--preset", "adopt", "--start-from", tiny.run)
     assert result.exit_code == 0, result.output
     adopted = FixedPointGAN.load(tmp_path / "run", device="cpu")
-    start = torch.load(tiny.run / "last.ckpt", weights_only=True)["trainer"]["averaged"]
+    start = FixedPointGAN.load(tiny.run, device="cpu").translator.state_dict()
     assert all(torch.equal(weight, start[name]) for name, weight in adopted.translator.state_dict().items())
     assert "threshold" in adopted.metadata["training"]
 
 
-def test_adopting_needs_a_run(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
-    result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", "--preset", "adopt")
+@pytest.mark.parametrize("preset", ["adopt", "few"])
+def test_going_on_needs_a_run(preset: str, fpgan: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+    result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", "--preset", preset)
     assert result.exit_code == 2
-    assert "name the run with --start-from RUN" in result.output
+    assert f"the preset {preset} goes on from another run; name it with --start-from RUN" in result.output
     assert not (tmp_path / "run").exists()
