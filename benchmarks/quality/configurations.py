@@ -27,17 +27,16 @@ _WARMED = {"iterations": 900, "critic_warmup": 400}  # as many iterations of bot
 _FLIPS_ONLY = {"rotation_degrees": 0, "shift": 0, "scale": 0}
 _MANY = {f"real-{name}": f"many-{name}" for name in ("flair", "t1ce", "both")}
 _FLAIR = {"real-flair": "embedded-default"}
-_VARIED = {"rotation_degrees": 180, "shift": 0.1, "scale": 0.2, "log_gamma": 0.4}
+_IDENTITY_START = {"networks": {"generator_start": "identity"}, "losses": {"domain_origin": 0.3}}
+"""From a random start, or with more of the origin term, a critic forgets at once what its warm-up taught it."""
 _LONG = {
     "iterations": 8000,
     "critic_warmup": 7000,
     "batch_size": 32,  # with 16, the critic of post-contrast T1 learned nothing in 5,000
     "decay_start": 0.95,
     "validate_every": 200,
-    "augmentation": {**_VARIED, "log_gamma": 0.3},
-    # From a random start or with more of the origin term, the critic forgot at once what the warm-up taught it.
-    "networks": {"generator_start": "identity"},
-    "losses": {"domain_origin": 0.3},
+    "augmentation": {"rotation_degrees": 180, "shift": 0.1, "scale": 0.2, "log_gamma": 0.3},
+    **_IDENTITY_START,
 }
 _UNTOUCHED = {"iterations": 1, "critic_steps": 2}
 """An iteration of the critic alone: the generator stays as it came."""
@@ -97,7 +96,7 @@ CONFIGURATIONS = (
         words="the critic is not asked where translations came from",
         training={"losses": {"domain_origin": 0.0}},
     ),
-    Configuration(name="origin-0.3", words="a third of that weight", training={"losses": {"domain_origin": 0.3}}),
+    Configuration(name="origin-0.3", words="origin 0.3", training={"losses": {"domain_origin": 0.3}}),
     Configuration(
         name="identity-start",
         words="the generator begins with a delta of 0",
@@ -105,8 +104,8 @@ CONFIGURATIONS = (
     ),
     Configuration(
         name="identity-start-origin-0.3",
-        words="both of these",
-        training={"networks": {"generator_start": "identity"}, "losses": {"domain_origin": 0.3}},
+        words="the same, and origin 0.3",
+        training=_IDENTITY_START,
     ),
     Configuration(name="no-mismatch", words="mismatched images are not shown", training={"losses": {"mismatch": 0.0}}),
     Configuration(
@@ -127,6 +126,11 @@ CONFIGURATIONS = (
     ),
     Configuration(name="warmup-mirror", words="the same; mirror averaging", training=_WARMED, wrap=mirror_averaged),
     Configuration(name="warmup-last", words="the last model of these", training=_WARMED, choose_by="last"),
+    Configuration(
+        name="warmup-identity-start",
+        words="with warm-up; the generator begins with a delta of 0, origin 0.3",
+        training={**_WARMED, **_IDENTITY_START},
+    ),
     Configuration(
         name="warmup-longer",
         words="warm-up and 1,600 iterations of both networks; mirror averaging",
@@ -163,21 +167,18 @@ CONFIGURATIONS = (
     Configuration(name="ensemble-3", words="maps of three trainings averaged", ensemble=3),
     _EMBEDDED_ONLY,
     replace(_EMBEDDED_ONLY, name="embedded-warmup", words="the same, trained as `warmup`", first=_WARMED),
+    replace(
+        _EMBEDDED_ONLY,
+        name="embedded-identity-start",
+        words="the same, trained as `warmup-identity-start`",
+        first={**_WARMED, **_IDENTITY_START},
+    ),
     replace(_EMBEDDED_ONLY, name="embedded-many", words="on 256 embedded patients", pretrained_on=_MANY),
     replace(
         _EMBEDDED_ONLY,
-        name="embedded-varied",
-        words="on 256 embedded patients alone, 1,200 iterations, 500 of them warm-up, images turned by 180°, moved by "
-        "10 %, scaled by 20 %, log_gamma 0.4",
-        training=_UNTOUCHED,
-        pretrained_on=_MANY,
-        first={"iterations": 1200, "critic_warmup": 500, "augmentation": _VARIED},
-    ),
-    replace(
-        _EMBEDDED_ONLY,
         name="embedded-long",
-        words="on 256, 8,000 iterations of 32, 7,000 of them warm-up; varied as above, but log_gamma 0.3; "
-        "`identity-start-origin-0.3`; mirror averaging",
+        words="on 256, 8,000 iterations of 32, 7,000 of them warm-up; turned by 180°, moved by 10 %, scaled by 20 %, "
+        "log_gamma 0.3; the generator begins with a delta of 0, origin 0.3; mirror averaging",
         pretrained_on=_MANY,
         first=_LONG,
     ),
@@ -190,19 +191,18 @@ CONFIGURATIONS = (
     _PRETRAINED,
     _TOGETHER,
     replace(
-        _PRETRAINED,
-        name="pretrained-varied",
-        words="images turned by 180°, moved by 10 %, scaled by 20 %, log_gamma 0.4; mirror averaging",
-        training={**_PRETRAINED.training, **_MIRRORED, "augmentation": _VARIED},
-    ),
-    replace(_PRETRAINED, name="pretrained-mirror", words="mirror averaging", wrap=mirror_averaged),
-    replace(
         _TOGETHER,
         name="pretrained-levels-3",
         words="the same; candidates of three levels",
         protocol={"quantization_levels": 3},
     ),
-    replace(_TOGETHER, name="pretrained-warmup", words="the same, begun as `warmup`", first=_WARMED),
+    replace(
+        _TOGETHER,
+        name="pretrained-origin-0.3",
+        words="the same as `pretrained-together`, begun as `warmup-identity-start`, and origin 0.3",
+        training={**_TOGETHER.training, "losses": {"domain_origin": 0.3}},
+        first={**_WARMED, **_IDENTITY_START},
+    ),
 )
 
 _FREE = ("last", "mirror-averaged", "levels-3", "levels-4", "median-3", "rim-1", "validation-cut")
@@ -225,6 +225,7 @@ _TRAINED = (
     "warmup",
     "warmup-mirror",
     "warmup-last",
+    "warmup-identity-start",
     "warmup-longer",
     "warmup-steps-3",
     "warmup-flips",
@@ -232,16 +233,14 @@ _TRAINED = (
 _BEGUN = (
     "embedded-only",
     "embedded-warmup",
+    "embedded-identity-start",
     "embedded-many",
-    "embedded-varied",
     "embedded-long",
     "together",
     "pretrained",
-    "pretrained-mirror",
     "pretrained-together",
     "pretrained-levels-3",
-    "pretrained-warmup",
-    "pretrained-varied",
+    "pretrained-origin-0.3",
 )
 _REAL = ("real-flair", "real-t1ce", "real-both")
 GROUPS = {
