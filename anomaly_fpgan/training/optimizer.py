@@ -69,6 +69,10 @@ class GuardedAdam:
         means = dict(zip(terms, values.unbind(), strict=True))
         return Update(terms=means | {f"{self.name}_gradient_norm": norm}, finite=finite)
 
+    def begin_anew(self) -> None:
+        """Forget all moments, as they are of another loss."""
+        self.adam.state.clear()
+
     def state_dict(self) -> dict[str, Any]:
         """Adam's own."""
         return self.adam.state_dict()

@@ -96,6 +96,18 @@ def test_in_its_warmup_the_critic_learns_alone(blobs: Any, tiny_config: Training
     assert not torch.equal(averaged, last)
 
 
+def test_moments_of_the_warmup_do_not_lengthen_the_steps_after_it(blobs: Any, tiny_config: TrainingConfig) -> None:
+    trainer = make_trainer(blobs, tiny_config.model_copy(update={"critic_warmup": 3}))
+    weights = []
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda _: weights.append(parameters_to_vector(trainer.critic.parameters()).double()),
+    )
+    trainer.run()
+    # Adam's very first step is as long as the learning rate.
+    assert float((weights[3] - weights[2]).abs().max()) == pytest.approx(tiny_config.learning_rate, rel=1e-3)
+
+
 def test_a_run_cut_short_is_not_all_warmup() -> None:
     assert TrainingConfig(critic_warmup=400, iterations=1000).warmup_iterations == 400
     assert TrainingConfig(critic_warmup=400, iterations=60).warmup_iterations == 54
