@@ -115,7 +115,7 @@ def test_the_short_form_trains_less_and_warms_up_less() -> None:
     assert shortened(base).training_config(0).warmup_iterations == 0
 
 
-@pytest.mark.parametrize("name", ["embedded-only", "embedded-varied", "embedded-long"])
+@pytest.mark.parametrize("name", ["embedded-only", "embedded-identity-start", "embedded-long"])
 def test_what_saw_embedded_patients_alone_is_not_trained_on_real_ones(name: str) -> None:
     config = next(own for own in CONFIGURATIONS if own.name == name).training_config(0)
     assert not any(config.moves_generator(iteration + 1) for iteration in range(config.iterations))
