@@ -46,7 +46,7 @@ class PlainTraining:
         if step < self.config.warmup_iterations:
             entropy = self._entropy(self.critic(batch.x, batch.c_x)[1], batch.c_x)
             return {"critic_loss": self._update("critic", self.config.losses.domain * entropy)}
-        if step and step == self.config.warmup_iterations:
+        if step == self.config.warmup_iterations:
             self.adam["critic"].state.clear()
         terms = {"critic_loss": self._update("critic", self._critic_loss(batch))}
         if self.config.moves_generator(step + 1):

@@ -102,7 +102,7 @@ class FixedPointTrainer(Trainer):
         critic.clear()
         if step < self.config.warmup_iterations:
             return [critic.step(warmup_step(self.adversaries, batchdata), rate, _WARMUP_BETAS)]
-        if step and step == self.config.warmup_iterations:
+        if step == self.config.warmup_iterations:
             # The warm-up's gradients are so much smaller that these moments would make the next steps far too long.
             critic.begin_anew()
         moves_generator = self.config.moves_generator(step + 1)

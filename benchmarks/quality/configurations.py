@@ -29,10 +29,11 @@ _MANY = {f"real-{name}": f"many-{name}" for name in ("flair", "t1ce", "both")}
 _FLAIR = {"real-flair": "embedded-default"}
 _IDENTITY_START = {"networks": {"generator_start": "identity"}, "losses": {"domain_origin": 0.3}}
 """From a random start, or with more of the origin term, a critic forgets at once what its warm-up taught it."""
+_WARMED_FROM_IDENTITY = {**_WARMED, **_IDENTITY_START}
 _LONG = {
     "iterations": 8000,
     "critic_warmup": 7000,
-    "batch_size": 32,  # with 16, the critic of post-contrast T1 learned nothing in 5,000
+    "batch_size": 32,  # with 16, the critic of post-contrast T1 comes to an AUC of 0.82 in 8,000, with 32 to 0.89
     "decay_start": 0.95,
     "validate_every": 200,
     "augmentation": {"rotation_degrees": 180, "shift": 0.1, "scale": 0.2, "log_gamma": 0.3},
@@ -129,7 +130,7 @@ CONFIGURATIONS = (
     Configuration(
         name="warmup-identity-start",
         words="with warm-up; the generator begins with a delta of 0, origin 0.3",
-        training={**_WARMED, **_IDENTITY_START},
+        training=_WARMED_FROM_IDENTITY,
     ),
     Configuration(
         name="warmup-longer",
@@ -171,7 +172,7 @@ CONFIGURATIONS = (
         _EMBEDDED_ONLY,
         name="embedded-identity-start",
         words="the same, trained as `warmup-identity-start`",
-        first={**_WARMED, **_IDENTITY_START},
+        first=_WARMED_FROM_IDENTITY,
     ),
     replace(_EMBEDDED_ONLY, name="embedded-many", words="on 256 embedded patients", pretrained_on=_MANY),
     replace(
@@ -201,7 +202,7 @@ CONFIGURATIONS = (
         name="pretrained-origin-0.3",
         words="the same as `pretrained-together`, begun as `warmup-identity-start`, and origin 0.3",
         training={**_TOGETHER.training, "losses": {"domain_origin": 0.3}},
-        first={**_WARMED, **_IDENTITY_START},
+        first=_WARMED_FROM_IDENTITY,
     ),
 )
 
