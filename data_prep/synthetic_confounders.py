@@ -33,7 +33,8 @@ def draw_vessels(random: np.random.Generator, inside: np.ndarray) -> np.ndarray:
 
 
 def draw_sinuses(random: np.random.Generator, atlas_mm: np.ndarray, surface_mm: np.ndarray) -> np.ndarray:
-    """The great venous sinuses, 4 to 8 mm wide: along the midline over the top, straight ahead of it, and behind.
+    """The great venous sinuses, 4 to 8 mm wide: along the midline over the top, straight ahead of it, behind, and from
+    there down beside the cerebellum.
 
     Args:
         atlas_mm: position of each voxel in the atlas, (3, *SHAPE).
@@ -50,9 +51,13 @@ def draw_sinuses(random: np.random.Generator, atlas_mm: np.ndarray, surface_mm: 
     level = -22 + random.normal(0, 3) - random.uniform(0.0, 0.2) * abs(right)
     behind = front + random.uniform(45, 65)
     transverse = np.maximum.reduce([abs(up - level) - width[1] / 2, _rim(surface_mm, width[1]), behind])
+    below = level - up  # the sigmoid sinuses turn forward as they go down
+    sigmoid = np.maximum.reduce(
+        [abs(front + 58 - 0.5 * below) - 6, _rim(surface_mm, width[1]), 18 - abs(right), -below, below - 34]
+    )
     tube = np.hypot(right, up - 12 - 0.55 * (front + 45)) - width[2] / 2
     straight = np.maximum(tube, abs(front + 67) - 22)
-    return _soft(np.minimum.reduce([sagittal, transverse, straight]))
+    return _soft(np.minimum.reduce([sagittal, transverse, sigmoid, straight]))
 
 
 def draw_remnants(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
@@ -10,20 +12,23 @@ from data_prep.synthetic_anatomy import (
     brain_points_mm,
     deform,
     sample,
+    sample_surface_distance_mm,
     smooth_noise,
     tissue_maps,
     voxel_positions_mm,
 )
-from data_prep.synthetic_confounders import draw_vessels
+from data_prep.synthetic_confounders import draw_sinuses, draw_vessels
 from data_prep.synthetic_lesions import draw_lesions, lesion_labels, push_aside
 
 CONTRASTS = {  # relative signal of gray matter, white matter, fluid, edema, core, enhancing rim
     "t1": (0.52, 0.75, 0.14, 0.46, 0.34, 0.44),
-    "t1ce": (0.52, 0.75, 0.14, 0.46, 0.34, 0.95),
+    "t1ce": (0.60, 0.72, 0.18, 0.58, 0.36, 1.10),
     "t2": (0.58, 0.42, 0.95, 0.78, 0.72, 0.66),
     "flair": (0.55, 0.40, 0.10, 0.86, 0.79, 0.88),
 }
-VESSEL_SIGNAL = {"t1": 0.6, "t1ce": 0.95, "t2": 0.25, "flair": 1.46}
+VESSEL_SIGNAL = {"t1": 0.6, "t1ce": 1.1, "t2": 0.25, "flair": 1.46}
+SINUS_SIGNAL = {"t1ce": 1.2}
+"""Of the great venous sinuses, which stand out from the fluid around them where a contrast agent fills them."""
 
 
 def synthesize_default(random: np.random.Generator, *, healthy: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -36,8 +41,19 @@ def synthesize_default(random: np.random.Generator, *, healthy: bool) -> tuple[d
     fluid = np.clip(1 - gray - white, 0, 1)
     labels = lesion_labels(grid, lesions, white, inside, smooth_noise(random, 14.0))
     vessels = draw_vessels(random, inside)
+    # Random numbers of their own: contrasts that do not show them do not depend on them.
+    sinuses = draw_sinuses(random.spawn(1)[0], position, sample_surface_distance_mm(position))
+    bright = ((vessels, VESSEL_SIGNAL), (sinuses, SINUS_SIGNAL))
     channels = {
-        contrast: _render(contrast, (gray, white, fluid), labels, vessels, inside, random) for contrast in CONTRASTS
+        contrast: _render(
+            contrast,
+            (gray, white, fluid),
+            labels,
+            [(opacity, levels[contrast]) for opacity, levels in bright if contrast in levels],
+            inside,
+            random,
+        )
+        for contrast in CONTRASTS
     }
     return channels, labels
 
@@ -46,7 +62,7 @@ def _render(
     contrast: str,
     tissues: tuple[np.ndarray, np.ndarray, np.ndarray],
     labels: np.ndarray,
-    vessels: np.ndarray,
+    bright: Sequence[tuple[np.ndarray, float]],
     inside: np.ndarray,
     random: np.random.Generator,
 ) -> np.ndarray:
@@ -60,7 +76,8 @@ def _render(
     level = ndimage.gaussian_filter(lesion_signal.astype(np.float32), blur) / np.maximum(share, 1e-3)
     opacity = share * random.uniform(0.85, 1.0)
     signal = signal * (1 - opacity) + level * opacity
-    signal = signal * (1 - vessels) + VESSEL_SIGNAL[contrast] * vessels
+    for healthy_opacity, healthy_level in bright:
+        signal = signal * (1 - healthy_opacity) + healthy_level * healthy_opacity
     signal += 0.025 * smooth_noise(random, 2.5) + 0.015 * smooth_noise(random, 1.2)
     signal *= np.exp(0.05 * smooth_noise(random, 30.0))
     noise = random.normal(0, 0.02, (2, *SHAPE)).astype(np.float32)

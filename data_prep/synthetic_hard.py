@@ -29,7 +29,7 @@ from data_prep.synthetic_lesions import CORE, EDEMA, ENHANCING, push_aside
 
 _MORE_SIGNALS = {  # relative signal of a cyst, vessels, venous sinuses, remnants; those of tissues are `CONTRASTS`
     "t1": (0.20, 0.80, 0.70, 1.10),
-    "t1ce": (0.20, 1.10, 1.20, 1.15),
+    "t1ce": (0.20, 1.25, 1.35, 1.30),
     "t2": (0.92, 0.30, 0.35, 1.05),
     "flair": (0.18, 1.30, 1.00, 1.30),
 }

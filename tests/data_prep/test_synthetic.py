@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from data_prep.preparation import Preparation, prepare_slices
@@ -51,25 +52,30 @@ def test_every_fourth_patient_is_healthy() -> None:
 
 @pytest.fixture(scope="module")
 def slices() -> dict[str, np.ndarray]:
-    """FLAIR slices of all patients as the demo prepares them, with masks, heights and patient numbers."""
+    """Slices of all patients as the demo prepares them, with masks, heights and patient numbers.
+
+    `images` holds those of FLAIR and, as a second channel, of post-contrast T1.
+    """
     parts: dict[str, list[np.ndarray]] = {"images": [], "masks": [], "heights": [], "patients": []}
     affine = patient_affine()
     for number in range(PATIENTS):
         patient = synthesize_patient(number)
         source = SourceGrid(path=Path("none"), sha256="", shape=SHAPE, affine=affine)
-        volume = Volume.from_file_order(patient.channels["flair"][None], source)
-        prepared = prepare_slices(volume, Preparation(channels=("flair",), size=(64, 64)))
+        channels = np.stack([patient.channels[name] for name in ("flair", "t1ce")])
+        volume = Volume.from_file_order(channels, source)
+        prepared = prepare_slices(volume, Preparation(channels=("flair", "t1ce"), size=(64, 64)))
         labels = to_slices((patient.labels > 0)[::-1, ::-1].astype(np.uint8), "axial")[prepared.indices]
-        parts["images"].append(prepared.images[:, 0])
+        parts["images"].append(prepared.images)
         parts["masks"].append(prepared.window.apply_to_labels(list(labels)))
         parts["heights"].append(prepared.heights)
         parts["patients"].append(np.full(len(prepared.heights), number))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def test_the_brightest_pixel_does_not_give_the_label_away(slices: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize("channel", [0, 1], ids=["flair", "t1ce"])
+def test_the_brightest_pixel_does_not_give_the_label_away(slices: dict[str, np.ndarray], channel: int) -> None:
     held_out = slices["patients"] >= TRAINING
-    images, masks = slices["images"][held_out], slices["masks"][held_out]
+    images, masks = slices["images"][held_out, channel], slices["masks"][held_out]
     areas = masks.sum(axis=(1, 2))
     labeled = (areas == 0) | (areas > 10)
     assert roc_auc_score(areas[labeled] > 10, images.max(axis=(1, 2))[labeled]) <= 0.70
@@ -85,6 +91,19 @@ def test_the_height_of_a_slice_does_not_give_the_label_away(slices: dict[str, np
     shares = np.array([diseased[labeled & training & (bins == b)].mean() for b in range(20)])
     test = labeled & ~training
     assert roc_auc_score(diseased[test], shares[bins[test]]) <= 0.70
+
+
+def test_contrast_agent_lights_up_healthy_sinuses_around_the_cerebellum() -> None:
+    healthy = synthesize_patient(0)
+    cerebellum = slice(6, 14)  # z from -60 to -28 mm
+    sizes = {}
+    for contrast in ("t1", "t1ce"):
+        volume = healthy.channels[contrast]
+        bright = volume[..., cerebellum] > 1.6 * np.median(volume[volume > 0])
+        components, count = ndimage.label(bright)
+        sizes[contrast] = ndimage.sum_labels(bright, components, range(1, count + 1)).max(initial=0)
+    assert sizes["t1ce"] >= 60  # more than half a milliliter, ten times a vessel's
+    assert sizes["t1"] < 10
 
 
 def test_healthy_and_lesion_slices_lie_at_every_height(slices: dict[str, np.ndarray]) -> None:
