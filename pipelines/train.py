@@ -6,12 +6,10 @@ Under `torchrun`, `torchrun --nproc_per_node=4 -m pipelines.train COHORT --outpu
 from __future__ import annotations
 
 import json
-import math
 import platform
 import shlex
 import sys
 import time
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +22,6 @@ from anomaly_fpgan.errors import TrainingStopped
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE
 from anomaly_fpgan.training.config import TrainingConfig
-from anomaly_fpgan.training.estimate import Estimate
 from anomaly_fpgan.training.images import checked_labels
 from anomaly_fpgan.training.processes import Processes, joined
 from anomaly_fpgan.training.run import check_batch_size
@@ -37,9 +34,10 @@ from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
 from pipelines.input_range import INPUTS, describe_inputs
 from pipelines.output import Existing, claim_output
-from pipelines.screen import Screen, counted, duration
+from pipelines.screen import Screen, counted
 from pipelines.seen_scans import SEEN_SCANS, describe_scans
 from pipelines.start import check_start
+from pipelines.training_display import TrainingDisplay
 from pipelines.validation import validation_on
 
 
@@ -88,7 +86,7 @@ def train(
             f"{settings.iterations} iterations of {settings.batch_size} images, {_where(device, processes)}"
         )
         with screen.progress("Training", settings.iterations) as show:
-            display = _Display(screen)
+            display = TrainingDisplay(screen)
             try:
                 model = train_model(
                     Together(datasets, settings.domains) if also else dataset,
@@ -116,44 +114,6 @@ def train(
                 raise TrainingStopped(f"{stopped} and saved; go on with: {command}") from stopped
         screen.say(f"  kept the model of iteration {model.metadata['training']['iteration']}")
     return model
-
-
-class _Display:
-    """Tells the user how a training goes."""
-
-    def __init__(self, screen: Screen) -> None:
-        self.screen = screen
-        self.state = ""
-        self._validated = ""
-
-    def estimate(self, needs: Estimate) -> None:
-        self.screen.say(
-            f"  will take about {_time(needs.seconds)} without validations, and {_gigabytes(needs.memory_bytes)} of "
-            f"memory beside the images; {_gigabytes(needs.free_bytes)} are free"
-        )
-
-    def row(self, row: Mapping[str, float]) -> None:
-        iteration = row["iteration"]
-        if row["skipped_steps"]:
-            self.screen.warn(
-                f"{row['skipped_steps']:.0f} updates up to iteration {iteration:.0f} were left out: "
-                "a loss or gradient was not finite"
-            )
-        numbers = {
-            name.removeprefix("validation_"): value for name, value in row.items() if name.startswith("validation_")
-        }
-        if numbers:
-            chosen = next(name for name in ("auc", "aucp", "same_domain_l1") if name in numbers)
-            self._validated = f"validation {_LABELS[chosen]} {numbers[chosen]:.3f}"
-            texts = [f"{label} {numbers[name]:.4g}" for name, label in _LABELS.items() if name in numbers]
-            self.screen.say(f"  iteration {iteration:.0f}: validation {', '.join(texts)}")
-        losses = [f"{label} {row[name]:.3g}" for name, label in _LOSSES.items() if name in row]
-        rate = f"{row['images_per_second']:.4g} images/s"
-        self.state = "  ".join(text for text in (*losses, rate, self._validated) if text)
-
-
-_LABELS = {"auc": "AUC", "aucp": "AUCp", "patient_auc": "patient AUC", "same_domain_l1": "same-domain L1"}
-_LOSSES = {"critic_loss": "critic", "generator_loss": "generator", "cycle": "cycle", "identity": "identity"}
 
 
 def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool) -> tuple[RunConfig, list[Cohort]]:
@@ -206,14 +166,6 @@ def _where(device: torch.device, processes: Processes) -> str:
         else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
     )
     return name if processes.count == 1 else f"{processes.count} processes, each on {name}"
-
-
-def _time(seconds: float) -> str:
-    return "an unknown time" if math.isnan(seconds) else duration(seconds)
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
 
 
 def _with_domains_of(cohort: Cohort, config: RunConfig) -> RunConfig:
