@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from anomaly_fpgan.atomic import write_atomically
@@ -106,7 +106,8 @@ class FixedPointGAN:
         }
         weights = {name: tensor.contiguous() for name, tensor in self.translator.state_dict().items()}
         text = json.dumps({**header, "sha256": _digest(weights)}, sort_keys=True)
-        write_atomically(Path(path), lambda temporary: save_file(weights, temporary, metadata={"fpgan": text}))
+        content = save(weights, {"fpgan": text})  # the library's own files are for their owner's eyes alone
+        write_atomically(Path(path), lambda temporary: temporary.write_bytes(content))
 
     def translate(self, slices: Images, domain: str | Iterable[str] = "healthy", *, batch_size: int = 64) -> Images:
         """Translate images (N, C, H, W) in [0, 1] to `domain`.

@@ -35,6 +35,12 @@ def test_a_saved_model_translates_as_before(model: FixedPointGAN, tmp_path: Path
     np.testing.assert_array_equal(loaded.translate(images), model.translate(images))
 
 
+def test_a_saved_model_has_the_rights_of_any_new_file(model: FixedPointGAN, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.safetensors")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_translations_lie_in_0_to_1_and_do_not_depend_on_the_batch(model: FixedPointGAN) -> None:
     images = np.random.default_rng(0).random((5, 1, 32, 32), np.float32)
     translated = model.translate(images, "diseased")
