@@ -11,7 +11,7 @@ import torch
 from anomaly_fpgan.errors import DeviceError
 
 Precision = Literal["auto", "float32", "bfloat16"]
-"""`auto` is bfloat16 where the hardware computes in it."""
+"""`auto` is bfloat16 where that is faster."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -43,17 +43,21 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Context for forward passes."""
-    enabled = precision == "bfloat16" or (precision == "auto" and computes_bfloat16(device))
+    enabled = precision == "bfloat16" or (precision == "auto" and gains_from_bfloat16(device))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16; elsewhere PyTorch emulates it, which saves nothing."""
+def gains_from_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16, and faster than in float32; elsewhere PyTorch emulates it.
+
+    Intel's AVX-512 instructions for it lose time, those of AMD halve it: see `benchmarks/RESULTS.md`.
+    """
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+    by_avx = capabilities.get("avx512_bf16") and "Intel" not in capabilities.get("cpu_name", "")
+    return bool(by_avx or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 def free_memory(device: torch.device) -> int:

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from anomaly_fpgan.device import choose_device, computes_bfloat16, free_memory
+from anomaly_fpgan.device import choose_device, free_memory, gains_from_bfloat16
 from data_prep.errors import one_line
 
 _PACKAGES = ("fpgan", "torch", "monai", "pytorch-ignite", "numpy")
@@ -55,7 +55,7 @@ def examine() -> dict[str, Any]:
         device = choose_device()
         gpus = [_gpu(index) for index in range(torch.cuda.device_count())]
     compiling = try_compile(device)
-    bfloat16 = computes_bfloat16(device)
+    bfloat16 = gains_from_bfloat16(device)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -76,7 +76,7 @@ def examine() -> dict[str, Any]:
         "torch_compile": compiling,
         "training": {
             "device": str(device),
-            "computes_bfloat16": bfloat16,
+            "gains_from_bfloat16": bfloat16,
             "precision": "bfloat16" if bfloat16 else "float32",
             "compile": _COMPILE_ADVICE[compiling["works"]],
         },
@@ -165,7 +165,7 @@ def _rows(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not findings["cuda"]["devices"]:
         yield "GPU", "none that PyTorch can use"
     use = findings["training"]
-    yield "bfloat16", f"{'' if use['computes_bfloat16'] else 'not '}computed in hardware on {use['device']}"
+    yield "bfloat16", f"{'' if use['gains_from_bfloat16'] else 'not '}faster than float32 on {use['device']}"
     failed = f"{'does not work: ' if compiling['works'] is False else ''}{compiling['reason']}"
     yield "torch.compile", f"works, {compiling['seconds']} s for a tiny function" if compiling["works"] else failed
     yield "distributed", ", ".join(findings["distributed_backends"]) or "no backend"

@@ -94,7 +94,7 @@ class TrainingConfig(_Settings):
     seed: int = Field(default=0, ge=0)
     """Every random draw follows from it."""
     precision: Precision = "auto"
-    """`auto` takes bfloat16 where the hardware computes in it."""
+    """`auto` takes bfloat16 where that is faster."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
     compile: bool = False

@@ -6,7 +6,7 @@ import psutil
 import pytest
 import torch
 
-from anomaly_fpgan.device import autocast, choose_device, computes_bfloat16, free_memory
+from anomaly_fpgan.device import autocast, choose_device, free_memory, gains_from_bfloat16
 from anomaly_fpgan.errors import DeviceError
 
 CPU = torch.device("cpu")
@@ -49,20 +49,27 @@ def test_processes_of_torchrun_without_gpus_share_the_cpu(monkeypatch: pytest.Mo
     assert choose_device() == CPU
 
 
-def test_auto_precision_is_bfloat16_only_where_the_hardware_has_it() -> None:
-    assert autocast(CPU, "auto")._enabled == computes_bfloat16(CPU)
+def test_auto_precision_is_bfloat16_only_where_that_is_faster() -> None:
+    assert autocast(CPU, "auto")._enabled == gains_from_bfloat16(CPU)
     assert autocast(CPU, "bfloat16")._enabled
     assert not autocast(CPU, "float32")._enabled
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"), [({"avx512_bf16": True}, True), ({"bf16": True}, True), ({"avx2": True}, False)]
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, True),
+        ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, False),
+        ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, True),
+        ({"bf16": True}, True),
+        ({"avx2": True}, False),
+    ],
 )
 def test_a_cpu_is_asked_for_its_instructions(
     capabilities: dict[str, bool], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert computes_bfloat16(CPU) is expected
+    assert gains_from_bfloat16(CPU) is expected
 
 
 def test_free_memory_is_part_of_what_there_is() -> None:
@@ -75,4 +82,4 @@ def test_a_gpu_tells_its_free_memory_and_precision() -> None:
     before = free_memory(device)
     held = torch.empty(2**28, dtype=torch.uint8, device=device)
     assert before - free_memory(device) >= held.numel()
-    assert computes_bfloat16(device) == (torch.cuda.get_device_capability(device) >= (8, 0))
+    assert gains_from_bfloat16(device) == (torch.cuda.get_device_capability(device) >= (8, 0))

@@ -151,6 +151,6 @@ def with_a_gpu(findings: dict[str, Any]) -> dict[str, Any]:
         "problem": "out of memory",
     }
     findings["cuda"] = {"torch_built_for": "12.8", "devices": [sound, broken]}
-    findings["training"] |= {"device": "cuda", "computes_bfloat16": True, "precision": "bfloat16"}
+    findings["training"] |= {"device": "cuda", "gains_from_bfloat16": True, "precision": "bfloat16"}
     findings["problems"] = ["cuda:1 cannot compute: out of memory"]
     return findings
