@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import ndimage
 
@@ -43,16 +41,8 @@ def synthesize_default(random: np.random.Generator, *, healthy: bool) -> tuple[d
     vessels = draw_vessels(random, inside)
     # Random numbers of their own: contrasts that do not show them do not depend on them.
     sinuses = draw_sinuses(random.spawn(1)[0], position, sample_surface_distance_mm(position))
-    bright = ((vessels, VESSEL_SIGNAL), (sinuses, SINUS_SIGNAL))
     channels = {
-        contrast: _render(
-            contrast,
-            (gray, white, fluid),
-            labels,
-            [(opacity, levels[contrast]) for opacity, levels in bright if contrast in levels],
-            inside,
-            random,
-        )
+        contrast: _render(contrast, (gray, white, fluid), labels, vessels, sinuses, inside, random)
         for contrast in CONTRASTS
     }
     return channels, labels
@@ -62,7 +52,8 @@ def _render(
     contrast: str,
     tissues: tuple[np.ndarray, np.ndarray, np.ndarray],
     labels: np.ndarray,
-    bright: Sequence[tuple[np.ndarray, float]],
+    vessels: np.ndarray,
+    sinuses: np.ndarray,
     inside: np.ndarray,
     random: np.random.Generator,
 ) -> np.ndarray:
@@ -76,8 +67,9 @@ def _render(
     level = ndimage.gaussian_filter(lesion_signal.astype(np.float32), blur) / np.maximum(share, 1e-3)
     opacity = share * random.uniform(0.85, 1.0)
     signal = signal * (1 - opacity) + level * opacity
-    for healthy_opacity, healthy_level in bright:
-        signal = signal * (1 - healthy_opacity) + healthy_level * healthy_opacity
+    signal = signal * (1 - vessels) + VESSEL_SIGNAL[contrast] * vessels
+    if contrast in SINUS_SIGNAL:
+        signal = signal * (1 - sinuses) + SINUS_SIGNAL[contrast] * sinuses
     signal += 0.025 * smooth_noise(random, 2.5) + 0.015 * smooth_noise(random, 1.2)
     signal *= np.exp(0.05 * smooth_noise(random, 30.0))
     noise = random.normal(0, 0.02, (2, *SHAPE)).astype(np.float32)
