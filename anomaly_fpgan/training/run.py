@@ -58,8 +58,9 @@ def train(
         validate: scores a model on held-out images at every milestone; without it the last model is kept.
         choose_by: the number of `validate` that chooses the model to keep, higher is better; None keeps the last one.
         metadata: plain values to travel with the model.
-        start_from: folder of another run, whose last weights to begin with: the averaged ones for the generator. Where
-            they come from travels with the model as `metadata["started_from"]`. A resumed run does not read it again.
+        start_from: folder of another run, to begin with the generator that it kept and the critic that it ended with.
+            Where they come from travels with the model as `metadata["started_from"]`. A resumed run does not read it
+            again.
         resume: go on from `last.ckpt`.
         on_estimate: told before the first iteration what the training will take; measured by a trial step.
         on_iteration: called after every iteration, which a GPU may still be busy with.
