@@ -33,7 +33,7 @@ _WARMED_FROM_IDENTITY = {**_WARMED, **_IDENTITY_START}
 _LONG = {
     "iterations": 7000,
     "critic_warmup": 6300,
-    "batch_size": 32,  # with 16, the critic of post-contrast T1 learns too little for a generator to begin
+    "batch_size": 32,  # with 16, one seed of post-contrast T1 had not begun after 500 updates of the generator
     "decay_start": 0.9,
     "validate_every": 350,
     "augmentation": {"rotation_degrees": 180, "shift": 0.1, "scale": 0.2, "log_gamma": 0.3},
