@@ -23,6 +23,8 @@ class Protocol(BaseModel):
     """Pixels of the foreground's rim where maps are set to 0. Outside the patent."""
     median_px: int = Field(default=1, ge=1)
     """Size of a median filter of maps, odd; 1 is none. Outside the patent."""
+    gaussian_px: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Standard deviation of a Gaussian filter of maps; 0 is none. Outside the patent."""
     score: Literal[ScoreRule, "candidates"] = "max"
     """Of a slice: its `max`imum pixel (the patent's), a `percentile` or the `mean` over its foreground, or the sum of
     the map over its `candidates`."""

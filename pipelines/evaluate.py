@@ -36,6 +36,7 @@ _REPORTED_BY = (
     "reduction",
     "rim_px",
     "median_px",
+    "gaussian_px",
     "score",
     "patient_top",
     "binarization",

@@ -153,6 +153,5 @@ def baseline_scores(
 
 
 def _cleaned(anomaly: np.ndarray, foreground: np.ndarray, protocol: Protocol) -> np.ndarray:
-    if not protocol.rim_px and protocol.median_px == 1:
-        return anomaly
-    return clean_map(anomaly, foreground, rim_px=protocol.rim_px, median_px=protocol.median_px)
+    steps = protocol.model_dump(include={"rim_px", "median_px", "gaussian_px"})
+    return clean_map(anomaly, foreground, **steps)

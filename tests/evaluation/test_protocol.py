@@ -13,7 +13,12 @@ from evaluation.protocol import Protocol
 
 def test_defaults_are_the_patents() -> None:
     protocol = Protocol()
-    assert (protocol.reduction, protocol.rim_px, protocol.median_px) == ("max", 0, 1)  # the map as it is
+    assert (protocol.reduction, protocol.rim_px, protocol.median_px, protocol.gaussian_px) == (
+        "max",
+        0,
+        1,
+        0,
+    )  # the map as it is
     assert (protocol.score, protocol.patient_top) == ("max", 1)
     assert protocol.binarization_rule() == Quantization(levels=2)
     assert (protocol.connectivity, protocol.min_size_px, protocol.hit) == (None, 10, "centroid")
@@ -59,6 +64,8 @@ def test_choices_that_do_not_fit_are_named(settings: dict[str, Any], message: st
         {"reduction": "median"},
         {"rim_px": -1},
         {"median_px": 0},
+        {"gaussian_px": -1},
+        {"gaussian_px": float("inf")},
         {"score": "sum"},
         {"score_percentile": 101},
         {"patient_top": 0},
