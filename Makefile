@@ -12,7 +12,7 @@ demo: install
 	$(BIN)/fpgan demo --output demo --overwrite
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
