@@ -203,7 +203,7 @@ CONFIGURATIONS = (
     replace(
         _TOGETHER,
         name="pretrained-levels-3",
-        words="the same as `pretrained-together`; candidates of three levels",
+        words="the same; candidates of three levels",
         protocol={"quantization_levels": 3},
     ),
     replace(
