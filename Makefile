@@ -11,8 +11,9 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/fpgan demo --output demo --overwrite
 
+# A process for each core, and so one thread in each.
 test: install
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
