@@ -153,5 +153,7 @@ def baseline_scores(
 
 
 def _cleaned(anomaly: np.ndarray, foreground: np.ndarray, protocol: Protocol) -> np.ndarray:
-    steps = protocol.model_dump(include={"rim_px", "median_px", "gaussian_px"})
-    return clean_map(anomaly, foreground, **steps)
+    rim, median, gaussian = protocol.rim_px, protocol.median_px, protocol.gaussian_px
+    if not rim and median == 1 and not gaussian:
+        return anomaly
+    return clean_map(anomaly, foreground, rim_px=rim, median_px=median, gaussian_px=gaussian)

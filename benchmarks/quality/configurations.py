@@ -71,6 +71,13 @@ _TOGETHER = replace(
     training={**_PRETRAINED.training, **_MIRRORED},
     also=_FLAIR,
 )
+_TOGETHER_FROM_IDENTITY = replace(
+    _TOGETHER,
+    name="pretrained-origin-0.3",
+    words="the same as `pretrained-together`, begun as `warmup-identity-start`, and origin 0.3",
+    training={**_TOGETHER.training, "losses": _IDENTITY_START["losses"]},
+    first=_WARMED_FROM_IDENTITY,
+)
 
 CONFIGURATIONS = (
     Configuration(
@@ -212,18 +219,11 @@ CONFIGURATIONS = (
         words="the same as `pretrained-together`; Gaussian filter of maps, 1 px",
         protocol={"gaussian_px": 1},
     ),
+    _TOGETHER_FROM_IDENTITY,
     replace(
-        _TOGETHER,
-        name="pretrained-origin-0.3",
-        words="the same as `pretrained-together`, begun as `warmup-identity-start`, and origin 0.3",
-        training={**_TOGETHER.training, "losses": {"domain_origin": 0.3}},
-        first=_WARMED_FROM_IDENTITY,
-    ),
-    replace(
-        _TOGETHER,
+        _TOGETHER_FROM_IDENTITY,
         name="pretrained-long",
         words="begun as `embedded-long`, then as `pretrained-together`, with origin 0.3",
-        training={**_TOGETHER.training, "losses": {"domain_origin": 0.3}},
         pretrained_on=_MANY,
         also=_MANY,
         first=_LONG,

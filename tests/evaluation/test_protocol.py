@@ -13,12 +13,8 @@ from evaluation.protocol import Protocol
 
 def test_defaults_are_the_patents() -> None:
     protocol = Protocol()
-    assert (protocol.reduction, protocol.rim_px, protocol.median_px, protocol.gaussian_px) == (
-        "max",
-        0,
-        1,
-        0,
-    )  # the map as it is
+    # The map as it is.
+    assert (protocol.reduction, protocol.rim_px, protocol.median_px, protocol.gaussian_px) == ("max", 0, 1, 0)
     assert (protocol.score, protocol.patient_top) == ("max", 1)
     assert protocol.binarization_rule() == Quantization(levels=2)
     assert (protocol.connectivity, protocol.min_size_px, protocol.hit) == (None, 10, "centroid")
