@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from evaluation.binarize import BinarizationRule, Fixed, Otsu, Percentile, Quantization
-from evaluation.difference import Reduction
 from evaluation.lesions import HitRule
+from evaluation.maps import MapSettings
 from evaluation.scores import ScoreRule
 
 
-class Protocol(BaseModel):
+class Protocol(MapSettings):
     """How maps are made, scored, binarized and held against lesions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reduction: Reduction = "max"
-    """Of the difference over channels: `max`, `mean`, or the number of one channel, from 0."""
-    rim_px: int = Field(default=0, ge=0)
-    """Pixels of the foreground's rim where maps are set to 0. Outside the patent."""
-    median_px: int = Field(default=1, ge=1)
-    """Size of a median filter of maps, odd; 1 is none. Outside the patent."""
-    gaussian_px: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Standard deviation of a Gaussian filter of maps; 0 is none. Outside the patent."""
     score: Literal[ScoreRule, "candidates"] = "max"
     """Of a slice: its `max`imum pixel (the patent's), a `percentile` or the `mean` over its foreground, or the sum of
     the map over its `candidates`."""
@@ -36,8 +26,6 @@ class Protocol(BaseModel):
     """What makes candidates of a map: color quantization (the patent's), Otsu's threshold or a percentile of each
     slice, a fixed threshold, or one that leaves at most `false_positive_rate` of the foreground pixels of healthy
     validation slices above it."""
-    quantization_levels: int = Field(default=2, ge=2, le=16)
-    """Levels of the quantization; pixels of the highest make candidates."""
     binarization_percentile: float = Field(default=99.0, ge=0, le=100)
     """For `percentile`."""
     binarization_threshold: float | None = Field(default=None, allow_inf_nan=False)
@@ -76,8 +64,6 @@ class Protocol(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.median_px % 2 == 0:
-            raise ValueError(f"`median_px` must be odd, got {self.median_px}")
         if (self.binarization == "fixed") != (self.binarization_threshold is not None):
             raise ValueError("binarization `fixed` and `binarization_threshold` need each other")
         return self

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anomaly_fpgan.training.config import TrainingConfig
+from evaluation.maps import MapSettings
 from evaluation.protocol import Protocol
 from pipelines.errors import UsageError
 
@@ -43,6 +44,8 @@ class RunConfig(BaseModel):
     """Every setting of the training."""
     validation: ValidationSettings = ValidationSettings()
     """How its model is chosen."""
+    maps: MapSettings = MapSettings()
+    """How maps are made of its changes, in validation, evaluations and reports."""
     cohort: str | None = None
     """Folder of the cohort that was trained on."""
     cohort_digest: str | None = None
@@ -115,11 +118,13 @@ def dump_config(config: RunConfig) -> str:
 
 
 def _settings_of(run: Path) -> dict[str, Any]:
-    """How a run was trained and chosen, whatever its domains, which are the cohort's; nothing of what is no run."""
+    """What a run says of training, choice and maps, but for its domains, which are the cohort's; nothing of no run."""
     file = run / CONFIG_FILE
     if not file.is_file():
         return {}
-    return load_config(file=file).model_dump(include={"training", "validation"}, exclude={"training": {"domains"}})
+    return load_config(file=file).model_dump(
+        include={"training", "validation", "maps"}, exclude={"training": {"domains"}}
+    )
 
 
 def merged_settings(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from anomaly_fpgan.atomic import write_text_atomically
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort, file_stem, open_cohort
 from data_prep.errors import DataError
+from evaluation.maps import MapSettings
 from evaluation.numbers import measure_numbers, warn_of_undefined
 from evaluation.protocol import Protocol
 from pipelines.errors import UsageError
 from pipelines.foreign_maps import find_map
-from pipelines.inference import model_preparation
+from pipelines.inference import check_reduction, map_settings, model_preparation
 from pipelines.measurements_file import MEASUREMENTS_FILE, StoredMeasurements, save_measurements
 from pipelines.measuring import Calibration, SplitMeasurements, calibrate, measure_test
 from pipelines.methods import EVALUATED, Evaluated, FolderMaps, ModelMaps
@@ -32,18 +33,7 @@ from pipelines.reporting.evaluation_page import Evaluation, write_evaluation_pag
 from pipelines.screen import Screen
 
 METRICS_FILE = "metrics.json"
-_REPORTED_BY = (
-    "reduction",
-    "rim_px",
-    "median_px",
-    "gaussian_px",
-    "score",
-    "patient_top",
-    "binarization",
-    "quantization_levels",
-    "connectivity",
-    "min_size_px",
-)
+_REPORTED_BY = (*MapSettings.model_fields, "score", "patient_top", "binarization", "connectivity", "min_size_px")
 """Choices that `fpgan report` makes in one way; by others, how well reports do cannot be told."""
 
 
@@ -58,13 +48,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a run on the test patients of its cohort; every threshold comes from the validation patients.
 
+    What `protocol` does not set of `MapSettings` is as the run was trained with.
+
     Returns:
         What `metrics.json` holds.
 
     Raises:
         ModelError: when the run has no usable model.
         DataError: when the cohort cannot be used, was prepared differently, or lacks validation or test patients.
-        UsageError: when `output` exists and `existing` does not allow it.
+        UsageError: when `output` exists and `existing` does not allow it, or the images lack the channel to reduce to.
     """
     model = FixedPointGAN.load(run)
     cohort = open_cohort(cohort_path)
@@ -76,8 +68,8 @@ def evaluate(
     if cohort.settings.domains.healthy_text is None:
         problem = "none of its domains is the healthy one, so there is nothing to translate to"
         raise DataError(problem, path=cohort_path)
-    protocol = protocol or Protocol()
-    _check_reduction(protocol, cohort)
+    protocol = _of_reports(model).model_copy(update=protocol.model_dump(exclude_unset=True) if protocol else {})
+    check_reduction(protocol, cohort)
     iteration = model.metadata.get("training", {}).get("iteration", "?")
     evaluated = Evaluated(
         title="This model",
@@ -181,11 +173,18 @@ def _metrics(evaluated: Evaluated, calibration: Calibration, test: SplitMeasurem
     # Maps of another method come without translations.
     warn_of_undefined(numbers[EVALUATED], unless=() if evaluated.model else ("fixed_point.same_domain_l1",))
     metrics = all_metrics(test, numbers, thresholds, protocol)
-    if evaluated.model and all(getattr(protocol, name) == getattr(Protocol(), name) for name in _REPORTED_BY):
-        metrics["reports"] = report_metrics(test.methods[EVALUATED], evaluated.model.metadata.get("training", {}))
+    if model := evaluated.model:
+        of_reports = _of_reports(model)
+        if all(getattr(protocol, name) == getattr(of_reports, name) for name in _REPORTED_BY):
+            metrics["reports"] = report_metrics(test.methods[EVALUATED], model.metadata.get("training", {}))
     metrics["excluded"] = excluded(evaluated.cohort, calibration, test)
     metrics["protocol"] = protocol.model_dump(mode="json")
     return metrics
+
+
+def _of_reports(model: FixedPointGAN) -> Protocol:
+    """The choices that reports by the model make."""
+    return Protocol(**map_settings(model).model_dump())
 
 
 def excluded(cohort: Cohort, calibration: Calibration, test: SplitMeasurements) -> list[dict[str, Any]]:
@@ -226,10 +225,3 @@ def _check_some_map(maps: Path, cohort: Cohort) -> None:
             raise
     if names:
         raise UsageError(f"{maps}: holds no map of a test patient; write {file_stem(names[0])}.nii.gz there")
-
-
-def _check_reduction(protocol: Protocol, cohort: Cohort) -> None:
-    channels = cohort.settings.preparation.channels
-    if isinstance(protocol.reduction, int) and not 0 <= protocol.reduction < len(channels):
-        known = ", ".join(f"{number} ({name})" for number, name in enumerate(channels))
-        raise UsageError(f"setting `reduction`: must be max, mean or a channel, {known}, got {protocol.reduction}")

@@ -10,19 +10,25 @@ from pydantic import ValidationError
 
 from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import FixedPointGAN
+from data_prep.cohort import Cohort
 from data_prep.preparation import Preparation
-from evaluation.binarize import binarize
+from evaluation.binarize import Quantization, binarize
 from evaluation.components import Components, find_components
-from evaluation.difference import difference_map, foreground_of, signed_difference_map
+from evaluation.difference import foreground_of
+from evaluation.maps import MapSettings, anomaly_map, signed_anomaly_map
 from evaluation.scores import slice_scores
+from pipelines.errors import UsageError
+
+MAPS = "maps"
+"""Where a model's metadata holds its `MapSettings`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatientMaps:
     """Maps of one patient's S slices on the network's grid.
 
-    `images` and `healthy` are (S, C, H, W) in [0, 1]; `foreground`, `anomaly` (|x − G(x, healthy)|) and `signed`
-    (x − G(x, healthy)) are (S, H, W); `scores` (S,) are those of slices; `candidates` are components of slices.
+    `images` and `healthy` are (S, C, H, W) in [0, 1]; `foreground`, `anomaly` and `signed`, the same with a sign, are
+    (S, H, W); `scores` (S,) are those of slices; `candidates` are components of slices.
     """
 
     images: np.ndarray
@@ -37,22 +43,35 @@ class PatientMaps:
 def map_patient(model: FixedPointGAN, images: np.ndarray) -> PatientMaps:
     """Translate slices to healthy and derive maps, scores and candidates."""
     images = np.asarray(images, np.float32)
-    return maps_of(images, model.translate(images, "healthy"))
+    return maps_of(images, model.translate(images, "healthy"), map_settings(model))
 
 
-def maps_of(images: np.ndarray, healthy: np.ndarray) -> PatientMaps:
+def maps_of(images: np.ndarray, healthy: np.ndarray, settings: MapSettings) -> PatientMaps:
     """Maps, scores and candidates of slices (S, C, H, W) and their healthy translations, float32 in [0, 1]."""
     foreground = foreground_of(images)
-    anomaly = difference_map(images, healthy)
+    anomaly = anomaly_map(images, healthy, settings)
+    rule = Quantization(levels=settings.quantization_levels)
     return PatientMaps(
         images=images,
         healthy=healthy,
         foreground=foreground,
         anomaly=anomaly,
-        signed=signed_difference_map(images, healthy),
+        signed=signed_anomaly_map(images, healthy, settings),
         scores=slice_scores(anomaly),
-        candidates=find_components(binarize(anomaly, foreground), anomaly),
+        candidates=find_components(binarize(anomaly, foreground, rule), anomaly),
     )
+
+
+def map_settings(model: FixedPointGAN) -> MapSettings:
+    """How maps of this model are made: as its thresholds were chosen, and by default for one that does not say.
+
+    Raises:
+        ModelError: when it says so in a way that this version does not know.
+    """
+    try:
+        return MapSettings(**model.metadata.get(MAPS, {}))
+    except (TypeError, ValidationError) as error:
+        raise ModelError("its model makes maps in a way that this version does not know; update the program") from error
 
 
 def model_preparation(model: FixedPointGAN, run: Path) -> Preparation:
@@ -67,3 +86,15 @@ def model_preparation(model: FixedPointGAN, run: Path) -> Preparation:
         raise ModelError(
             "its model does not say how its images were prepared; train with `fpgan train`", path=run
         ) from error
+
+
+def check_reduction(settings: MapSettings, cohort: Cohort) -> None:
+    """Refuse a channel that the images lack.
+
+    Raises:
+        UsageError: for such a channel.
+    """
+    channels = cohort.settings.preparation.channels
+    if isinstance(settings.reduction, int) and not 0 <= settings.reduction < len(channels):
+        known = ", ".join(f"{number} ({name})" for number, name in enumerate(channels))
+        raise UsageError(f"setting `reduction`: must be max, mean or a channel, {known}, got {settings.reduction}")

@@ -22,7 +22,8 @@ from evaluation.baselines import (
     local_contrast_map,
     mirror_difference_map,
 )
-from evaluation.difference import clean_map, difference_map, foreground_of
+from evaluation.difference import foreground_of
+from evaluation.maps import anomaly_map
 from evaluation.protocol import Protocol
 from evaluation.scores import slice_scores
 from evaluation.translation import same_domain_l1
@@ -94,14 +95,13 @@ class ModelMaps:
 
     def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
         healthy = self.model.translate(images, "healthy")
-        anomaly = difference_map(images, healthy, reduction=self.protocol.reduction)
         # Healthy slices were translated to their own domain already; slices of no domain have none.
         same = np.where((texts == self.domains.healthy_text).to_numpy(), same_domain_l1(images, healthy), np.nan)
         diseased = self.domains.is_diseased(texts)
         if diseased.any():
             own = images[diseased]
             same[diseased] = same_domain_l1(own, self.model.translate_labels(own, self.domains.encode(texts[diseased])))
-        return MethodMaps(anomaly=_cleaned(anomaly, foreground_of(images), self.protocol), same_l1=same)
+        return MethodMaps(anomaly=anomaly_map(images, healthy, self.protocol), same_l1=same)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class FolderMaps:
 
     def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
         anomaly = read_map(self.folder, patient, self.cohort)
-        return MethodMaps(anomaly=_cleaned(anomaly, foreground_of(images), self.protocol), same_l1=None)
+        return MethodMaps(anomaly=self.protocol.clean(anomaly, foreground_of(images)), same_l1=None)
 
 
 def baseline_maps(cohort: Cohort, protocol: Protocol) -> dict[str, MakeMaps]:
@@ -127,7 +127,7 @@ def baseline_maps(cohort: Cohort, protocol: Protocol) -> dict[str, MakeMaps]:
         makers["mirror_difference"] = mirror_difference_map
 
     def cleaned(make: MakeMaps, images: np.ndarray, foreground: np.ndarray) -> np.ndarray:
-        return _cleaned(make(images, foreground), foreground, protocol)
+        return protocol.clean(make(images, foreground), foreground)
 
     return {name: partial(cleaned, make) for name, make in makers.items()}
 
@@ -150,10 +150,3 @@ def baseline_scores(
     position = table.score(heights)
     # Without a labeled training slice nothing is known of heights.
     return scores if np.isnan(position).any() else scores | {"slice_position": position}
-
-
-def _cleaned(anomaly: np.ndarray, foreground: np.ndarray, protocol: Protocol) -> np.ndarray:
-    rim, median, gaussian = protocol.rim_px, protocol.median_px, protocol.gaussian_px
-    if not rim and median == 1 and not gaussian:
-        return anomaly
-    return clean_map(anomaly, foreground, rim_px=rim, median_px=median, gaussian_px=gaussian)

@@ -25,7 +25,7 @@ from data_prep.settings import CohortSettings
 from data_prep.volume import Volume
 from evaluation.scores import patient_score
 from pipelines.clock import Clock
-from pipelines.inference import maps_of, model_preparation
+from pipelines.inference import MAPS, map_settings, maps_of, model_preparation
 from pipelines.input_range import InputRange, check_inputs, inputs_of, unusual_inputs
 from pipelines.localize import compare_with_truth, localize, shown_volumes
 from pipelines.modality import check_modality
@@ -142,7 +142,7 @@ class Reporter:
             images = np.asarray(prepared.images, np.float32)
             healthy = self.model.translate(images, "healthy")
         with clock("localize"):
-            maps = maps_of(images, healthy)
+            maps = maps_of(images, healthy, map_settings(self.model))
             found = localize(volume, prepared, maps, preparation, threshold=self.operating_point.candidate)
             mask, mask_problems = _lesion_mask(named, volume)
             truth = None
@@ -190,6 +190,7 @@ class Reporter:
                 "sha256": self.task.digest,
                 **self.model.metadata["training"],
             },
+            MAPS: map_settings(self.model).model_dump(mode="json"),
             "settings": self.task.settings.model_dump(mode="json"),
             "device": _device_name(self.model),
             "seconds": clock.seconds,

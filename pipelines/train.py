@@ -32,6 +32,7 @@ from data_prep.errors import DataError
 from pipelines.also import open_also
 from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
+from pipelines.inference import MAPS, check_reduction
 from pipelines.input_range import INPUTS, describe_inputs
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen, counted
@@ -58,8 +59,8 @@ def train(
     Raises:
         DataError: when the cohort cannot be used.
         UsageError: when `output` exists and `existing` does not allow it, the domains of the settings differ from the
-            cohort's, a further cohort differs from it, or a further cohort or the run to start from has patients that
-            are to choose or to test this one.
+            cohort's, maps are to show a channel that it lacks, a further cohort differs from it, or a further cohort or
+            the run to start from has patients that are to choose or to test this one.
         ModelError: when the run to start from cannot be used, or has other channels, domains, networks or image sizes.
         TrainingError: when a domain has no training slice, or the processes cannot share a batch.
         NonFiniteLossError: when too many losses became non-finite.
@@ -71,6 +72,7 @@ def train(
     config, also = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
     checked_labels(dataset, settings.domains)  # before a folder is claimed
+    check_reduction(config.maps, cohort)
     resumes = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
     if config.start_from is not None and not resumes:
         check_start(config.start_from, output, dataset, settings)
@@ -79,7 +81,7 @@ def train(
     device = choose_device(settings.device)
     with joined(device) as processes:
         check_batch_size(settings, processes)
-        validation = validation_on(cohort, config.validation, screen)
+        validation = validation_on(cohort, config.validation, screen, maps=config.maps)
         _claim(cohort, output, config, existing, device, processes)
         screen.say(
             f"  {' and as often '.join(map(_size, datasets))}, "
@@ -97,6 +99,7 @@ def train(
                     metadata={
                         "preparation": cohort.settings.preparation.model_dump(mode="json"),
                         "cohort_digest": config.cohort_digest,
+                        MAPS: config.maps.model_dump(mode="json"),
                         INPUTS: inputs.model_dump(mode="json"),
                         SEEN_SCANS: describe_scans(cohort, also),
                     },

@@ -11,8 +11,8 @@ import pandas as pd
 
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
-from evaluation.difference import difference_map
 from evaluation.label_free import auc_healthy_against_mixed
+from evaluation.maps import AS_IN_THE_PATENT, MapSettings, anomaly_map
 from evaluation.matched import position_matched_auc
 from evaluation.roc import auc_score, operating_threshold
 from evaluation.scores import patient_score, slice_scores
@@ -39,7 +39,9 @@ class Validation:
     choose_by: str | None
 
 
-def validation_on(cohort: Cohort, settings: ValidationSettings, screen: Screen) -> Validation | None:
+def validation_on(
+    cohort: Cohort, settings: ValidationSettings, screen: Screen, *, maps: MapSettings = AS_IN_THE_PATENT
+) -> Validation | None:
     """What the validation slices of a cohort can say of a model; None, with a warning, where they can say nothing.
 
     With healthy and diseased slices `score` gives
@@ -50,6 +52,7 @@ def validation_on(cohort: Cohort, settings: ValidationSettings, screen: Screen) 
 
     Without labels of both kinds, it gives `aucp`, healthy slices against those of patients who have neither a label nor
     a mask, and `same_domain_l1` of the healthy ones. A slice whose lesion is too small for a label is in neither set.
+    Scores are those of maps that `maps` describes.
 
     Raises:
         UsageError: when `settings` ask for a number that the slices do not give.
@@ -61,9 +64,9 @@ def validation_on(cohort: Cohort, settings: ValidationSettings, screen: Screen) 
         return None
     kept = slices[np.any(list(needs[measured].values()), axis=0)].reset_index(drop=True)
     score = (
-        partial(_from_labels, cohort, kept)
+        partial(_from_labels, cohort, kept, maps)
         if measured == "auc"
-        else partial(_against_unannotated, cohort, kept, settings.mixed_healthy_share)
+        else partial(_against_unannotated, cohort, kept, maps, settings.mixed_healthy_share)
     )
     return Validation(score=score, choose_by=None if settings.choose_by == "last" else measured)
 
@@ -105,9 +108,9 @@ def _number_to_measure(
     return possible[0] if possible else None
 
 
-def _from_labels(cohort: Cohort, slices: pd.DataFrame, model: FixedPointGAN) -> dict[str, float]:
+def _from_labels(cohort: Cohort, slices: pd.DataFrame, maps: MapSettings, model: FixedPointGAN) -> dict[str, float]:
     domains = cohort.settings.domains
-    scores, same_l1 = _translate(model, cohort, slices)
+    scores, same_l1 = _translate(model, cohort, slices, maps)
     diseased = domains.is_diseased(slices["domains"])
     threshold = operating_threshold(diseased, scores)
     numbers = {
@@ -129,9 +132,9 @@ def _from_labels(cohort: Cohort, slices: pd.DataFrame, model: FixedPointGAN) -> 
 
 
 def _against_unannotated(
-    cohort: Cohort, slices: pd.DataFrame, healthy_share: float, model: FixedPointGAN
+    cohort: Cohort, slices: pd.DataFrame, maps: MapSettings, healthy_share: float, model: FixedPointGAN
 ) -> dict[str, float]:
-    scores, same_l1 = _translate(model, cohort, slices)
+    scores, same_l1 = _translate(model, cohort, slices, maps)
     healthy = (slices["domains"] != "").to_numpy()
     patient_scores, patient_diseased = _patient_scores(cohort, slices, scores)
     nothing = np.empty(0)
@@ -154,7 +157,9 @@ def _patient_scores(cohort: Cohort, slices: pd.DataFrame, scores: np.ndarray) ->
     return by_patient[known.index].to_numpy(), cohort.settings.domains.is_diseased(known)
 
 
-def _translate(model: FixedPointGAN, cohort: Cohort, slices: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _translate(
+    model: FixedPointGAN, cohort: Cohort, slices: pd.DataFrame, maps: MapSettings
+) -> tuple[np.ndarray, np.ndarray]:
     """Anomaly scores of N slices, (N,), and |G(x, c_x) − x|, (N,), which for slices of no domain means nothing."""
     domains = cohort.settings.domains
     scores, same_l1 = np.empty(len(slices), np.float32), np.empty(len(slices), np.float32)
@@ -163,7 +168,7 @@ def _translate(model: FixedPointGAN, cohort: Cohort, slices: pd.DataFrame) -> tu
         place = slice(start, start + len(part))
         images = _read(cohort, part)
         translated = model.translate(images, "healthy")
-        scores[place] = slice_scores(difference_map(images, translated))
+        scores[place] = slice_scores(anomaly_map(images, translated, maps))
         # For healthy slices that was their own domain already.
         diseased = domains.is_diseased(part["domains"])
         labels = domains.encode(part["domains"])[diseased]

@@ -215,6 +215,12 @@ CONFIGURATIONS = (
     ),
     replace(
         _TOGETHER,
+        name="pretrained-levels-5",
+        words="the same as `pretrained-together`; candidates of five levels: the preset `few`",
+        protocol={"quantization_levels": 5},
+    ),
+    replace(
+        _TOGETHER,
         name="pretrained-gaussian-1",
         words="the same as `pretrained-together`; Gaussian filter of maps, 1 px",
         protocol={"gaussian_px": 1},
@@ -276,6 +282,7 @@ _BEGUN = (
     "pretrained",
     "pretrained-together",
     "pretrained-levels-3",
+    "pretrained-levels-5",
     "pretrained-gaussian-1",
     "pretrained-origin-0.3",
     "pretrained-long",

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from data_prep.preparation import Preparation
 from data_prep.slicing import SliceAxis, slice_axis_of
 from evaluation.components import MIN_SIZE
+from evaluation.maps import MapSettings
 from pipelines.reporting import figures
 from pipelines.reporting.page import format_threshold, format_volume, render
 from pipelines.reporting.pictures import Kind, Planes, Voxel, draw_picture, scale_uri
@@ -49,7 +50,7 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         viewer=viewer,
         for_print=for_print,
         has_viewer=not for_print and len(planes.axes) > 1,  # of a single slice, the picture shows it all
-        prepared=_in_words(preparation),
+        prepared=[*_in_words(preparation), *_maps_in_words(MapSettings.model_validate(report.maps))],
         chart=_chart(report) if report.standing else None,
         comparison=_comparison(report.standing),
         pictures=[list(_draw(report, shown, planes, number, voxel, max_pixels)) for number, voxel in places],
@@ -186,6 +187,20 @@ def _in_words(preparation: Preparation) -> list[tuple[str, str]]:
     if preparation.bias_correction:
         words.append(("Bias field", "corrected (N4)"))
     return words
+
+
+def _maps_in_words(maps: MapSettings) -> list[tuple[str, str]]:
+    """What differs from the patent's maps and candidates, as pairs of what and how."""
+    cleaned = [f"rim of {maps.rim_px} px left out"] if maps.rim_px else []
+    cleaned += [f"median of {maps.median_px} px"] if maps.median_px > 1 else []
+    cleaned += [f"Gaussian filter of {maps.gaussian_px:g} px"] if maps.gaussian_px else []
+    reductions = {"max": "", "mean": "mean over channels"}
+    words = {
+        "Anomaly": reductions.get(str(maps.reduction), f"of channel {maps.reduction} alone"),
+        "Clean-up": ", ".join(cleaned),
+        "Candidates": f"the highest of {maps.quantization_levels} levels" if maps.quantization_levels > 2 else "",
+    }
+    return [(name, how) for name, how in words.items() if how]
 
 
 def _percent(share: float) -> str:

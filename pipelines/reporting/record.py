@@ -142,6 +142,8 @@ class PatientReport(Record):
     """The files that were read, and their grid."""
     preparation: dict[str, Any]
     """How images were prepared for the model."""
+    maps: dict[str, Any] = {}
+    """How the model's changes become maps and candidates; empty in reports of earlier versions."""
     model: dict[str, Any]
     """Run, sha256 of the model file, iteration and validation numbers."""
     settings: dict[str, Any]

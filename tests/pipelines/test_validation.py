@@ -18,7 +18,8 @@ from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from anomaly_fpgan.networks.config import NetworkConfig
 from data_prep.cohort import Cohort, open_cohort
-from evaluation.difference import difference_map
+from evaluation.difference import clean_map, difference_map, foreground_of
+from evaluation.maps import MapSettings
 from evaluation.matched import position_matched_auc
 from evaluation.roc import auc_score, operating_threshold
 from pipelines.config import ValidationSettings
@@ -99,12 +100,13 @@ def screen() -> Screen:
     return screen
 
 
-def slow_numbers(cohort: Cohort, model: FixedPointGAN) -> dict[str, float]:
+def slow_numbers(cohort: Cohort, model: FixedPointGAN, *, gaussian_px: float = 0) -> dict[str, float]:
     """The same from all images at once, each translated twice."""
     slices = cohort.slices[cohort.slices["domains"] != ""]
     images = np.stack([cohort.images(row.patient)[row.row] for row in slices.itertuples()]).astype(np.float32)
     diseased = (slices["domains"] == "diseased").to_numpy()
-    scores = difference_map(images, model.translate(images, "healthy")).max(axis=(1, 2))
+    difference = difference_map(images, model.translate(images, "healthy"))
+    scores = clean_map(difference, foreground_of(images), gaussian_px=gaussian_px).max(axis=(1, 2))
     same = model.translate_labels(images, np.eye(2, dtype=np.float32)[diseased.astype(int)])
     patients = slices["patient"].to_numpy(str)
     names = np.unique(patients)
@@ -128,6 +130,14 @@ def test_labels_of_both_kinds_give_what_all_images_at_once_give(labeled: Cohort,
     assert numbers == pytest.approx(slow_numbers(labeled, model), rel=1e-5)
     assert numbers["same_domain_l1"] > 0.01  # the model does change images, and differently for the two domains
     assert 0 < numbers["auc"] < 1
+
+
+def test_scores_are_those_of_the_maps_that_are_asked_for(labeled: Cohort, model: FixedPointGAN) -> None:
+    validation = validation_on(labeled, AUTO, Screen(mute=True), maps=MapSettings(gaussian_px=2))
+    assert validation is not None
+    numbers = validation.score(model)
+    assert numbers == pytest.approx(slow_numbers(labeled, model, gaussian_px=2), rel=1e-5)
+    assert numbers["threshold"] < measure(labeled, model)["threshold"]
 
 
 def test_images_are_read_in_parts(labeled: Cohort, model: FixedPointGAN, monkeypatch: pytest.MonkeyPatch) -> None:
