@@ -63,7 +63,7 @@ class Run:
     def digest(self) -> str:
         """Changes with all that decides the result."""
         own = self.configuration
-        protocol = own.evaluation_protocol().model_dump_json()
+        protocol = json.dumps(own.evaluation_protocol().model_dump(mode="json"), sort_keys=True)
         return digest_of(*(one.digest for one in self.trainings), protocol, own.choose_by, source_of(own.wrap))
 
     def __str__(self) -> str:
