@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import ModelError, check_format
 from anomaly_fpgan.networks.config import NetworkConfig
 from anomaly_fpgan.networks.generator import Generator
-from anomaly_fpgan.translate import Translator, to_network_range, to_stored_range
+from anomaly_fpgan.translate import MeanTranslator, Translator, to_network_range, to_stored_range
 
 MODEL_FORMAT = 2
 MODEL_FILE = "model.safetensors"
@@ -38,6 +38,7 @@ class FixedPointGAN:
         networks: size of the generator.
         precision: what it was trained in, and translates in.
         metadata: plain values that travel with the weights, such as how images were prepared.
+        members: generators, whose translations are averaged.
     """
 
     def __init__(
@@ -48,13 +49,17 @@ class FixedPointGAN:
         *,
         precision: Precision = "auto",
         metadata: Mapping[str, Any] | None = None,
+        members: int = 1,
     ) -> None:
         self.image_shape = image_shape
         self.domains = domains
         self.networks = networks
         self.precision = precision
         self.metadata = dict(metadata or {})
-        self.translator = build_translator(image_shape, domains, networks).eval()
+        self.members = members
+        translators = [build_translator(image_shape, domains, networks) for _ in range(members)]
+        self.translator: Translator | MeanTranslator = translators[0] if members == 1 else MeanTranslator(translators)
+        self.translator.eval()
 
     @classmethod
     def load(cls, run: Path | str, *, device: str = "auto") -> FixedPointGAN:
@@ -87,12 +92,43 @@ class FixedPointGAN:
                 NetworkConfig(**header["networks"]),
                 precision=header["precision"],
                 metadata=header["metadata"],
+                members=header.get("members", 1),
             )
             model.translator.load_state_dict(weights)
         except (KeyError, TypeError, ValidationError, RuntimeError) as error:
             raise ModelError("does not fit this version of the program; train it again", path=path) from error
         model.translator.to(choose_device(device))
         return model
+
+    @classmethod
+    def combine(cls, models: Sequence[FixedPointGAN], metadata: Mapping[str, Any]) -> FixedPointGAN:
+        """One model whose translations are the mean of those of two or more; it takes as long as all of them.
+
+        Raises:
+            ValueError: when images, domains or networks of the models differ, or one is such a mean itself.
+        """
+        first = models[0]
+        if len(models) < 2 or any(model.members > 1 for model in models):
+            raise ValueError("`models` must be two or more, each of one generator")
+        for name in ("image_shape", "domains", "networks"):
+            if any(getattr(model, name) != getattr(first, name) for model in models):
+                raise ValueError(f"`models` must have the same `{name}`")
+        mean = cls(
+            first.image_shape,
+            first.domains,
+            first.networks,
+            precision=first.precision,
+            metadata=metadata,
+            members=len(models),
+        )
+        weights = {
+            f"members.{number}.{name}": weight
+            for number, model in enumerate(models)
+            for name, weight in model.translator.state_dict().items()
+        }
+        mean.translator.load_state_dict(weights)
+        mean.translator.to(next(first.translator.parameters()).device)
+        return mean
 
     def save(self, path: Path | str) -> None:
         """Write weights and metadata to one safetensors file, whole or not at all."""
@@ -103,6 +139,7 @@ class FixedPointGAN:
             "networks": self.networks.model_dump(mode="json"),
             "precision": self.precision,
             "metadata": self.metadata,
+            "members": self.members,
         }
         weights = {name: tensor.contiguous() for name, tensor in self.translator.state_dict().items()}
         text = json.dumps({**header, "sha256": _digest(weights)}, sort_keys=True)

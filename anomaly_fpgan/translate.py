@@ -8,7 +8,7 @@ is the identity. `foreground` is the same, but for the background, which no delt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -54,6 +54,22 @@ class Translator(nn.Module):
         # The sum is taken in the image's own precision: in bfloat16 an unchanged pixel would be off by up to 0.4 %.
         delta = self.generator(image, label).to(image.dtype)
         return _RULES[self.rule](image, delta, training=self.training)
+
+
+class MeanTranslator(nn.Module):
+    """The mean of what several translators give: what one alone has made up is divided by their number."""
+
+    def __init__(self, members: Iterable[Translator]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, image: Tensor, label: Tensor) -> Tensor:
+        """Translate `image` (B, C, H, W) in [-1, 1] to the domains `label` (B, K)."""
+        first, *others = self.members
+        total: Tensor = first(image, label)
+        for member in others:  # one after the other, so that memory does not grow with their number
+            total = total + member(image, label)
+        return total / len(self.members)
 
 
 def to_network_range(image: Tensor) -> Tensor:

@@ -138,6 +138,22 @@ def train(
     screen.finish(output)
 
 
+@app.command()
+def combine(
+    cohort: Annotated[Path, typer.Argument(help="What `fpgan prepare` wrote, and the runs were trained on.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more that `fpgan train` wrote.")],
+    output: Output,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Average the models of runs that differ in their seeds: steadier maps, in as many times the time."""
+    from pipelines.combine import combine as combine_runs
+
+    screen = _screen(quiet)
+    combine_runs(cohort, runs, output, screen=screen, existing=existing_policy(overwrite=overwrite))
+    screen.finish(output)
+
+
 app.command()(evaluate)
 app.command()(compare)
 

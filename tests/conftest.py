@@ -116,7 +116,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return project
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_training() -> list[str]:
     """Options of a training of six iterations."""
     return list(TINY_TRAINING)

@@ -48,7 +48,7 @@ class Configuration:
         protocol: settings of `Protocol` that differ from its defaults.
         choose_by: which model of a training is kept, as in `ValidationSettings`.
         wrap: makes other maps of the model's.
-        ensemble: so many trainings, which differ in their seeds, give the mean map.
+        ensemble: so many trainings, which differ in their seeds, give the mean translation.
         pretrained_on: by data set the one on which another training, with the same seed, comes first; others are left
             out.
         first: settings of `TrainingConfig` that differ from `BASE` in that other training.

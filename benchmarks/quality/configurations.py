@@ -182,7 +182,12 @@ CONFIGURATIONS = (
         words="translations of image and mirror image averaged: the presets' choice",
         wrap=mirror_averaged,
     ),
-    Configuration(name="ensemble-3", words="maps of three trainings averaged", ensemble=3),
+    Configuration(
+        name="ensemble-3",
+        words="translations of three trainings averaged (`fpgan combine`); mirror averaging",
+        ensemble=3,
+        wrap=mirror_averaged,
+    ),
     _EMBEDDED_ONLY,
     replace(_EMBEDDED_ONLY, name="embedded-warmup", words="the same, trained as `warmup`", first=_WARMED),
     replace(

@@ -20,7 +20,6 @@ from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.model import FixedPointGAN
 from benchmarks.quality.plan import Job, Run, Store
 from benchmarks.quality.training import train
-from benchmarks.quality.variants import Averaged
 from evaluation.froc import froc_curve, sensitivity_at
 from evaluation.matched import position_matched_auc
 from evaluation.measurements import ABNORMAL, UNKNOWN, Measurements
@@ -64,12 +63,12 @@ def measure(run: Run, store: Store) -> dict[str, Any]:
     folders = [store.training(training) for training in run.trainings]
     models = [FixedPointGAN.load(folder / f"{configuration.choose_by}.safetensors") for folder in folders]
     records = [json.loads((folder / "record.json").read_text(encoding="utf-8")) for folder in folders]
-    sources = [ModelMaps(model=model, domains=cohort.settings.domains, protocol=protocol) for model in models]
-    source: MapSource = Averaged(sources) if len(sources) > 1 else sources[0]
+    model = FixedPointGAN.combine(models, {}) if len(models) > 1 else models[0]
+    source: MapSource = ModelMaps(model=model, domains=cohort.settings.domains, protocol=protocol)
     if configuration.wrap:
         source = configuration.wrap(source)
     screen = Screen(mute=True)
-    evaluated = Evaluated(title="", origin="", cohort=cohort, protocol=protocol, source=source, model=models[0])
+    evaluated = Evaluated(title="", origin="", cohort=cohort, protocol=protocol, source=source, model=model)
     calibration = calibrate(evaluated, screen)
     test = measure_test(evaluated, calibration, screen)
     numbers = {name: _numbers(own, calibration.thresholds[name], protocol) for name, own in test.methods.items()}

@@ -62,6 +62,40 @@ def test_mirror_averaging_is_the_mean_of_both_translations(model: FixedPointGAN)
     torch.testing.assert_close(model.translate(images.flip(-1)), averaged.flip(-1))
 
 
+def another(model: FixedPointGAN, seed: int, **changes: object) -> FixedPointGAN:
+    """A model like it, with other weights."""
+    torch.manual_seed(seed)
+    networks = model.networks.model_copy(update=changes)
+    return FixedPointGAN(model.image_shape, model.domains, networks, precision=model.precision)
+
+
+def test_a_mean_of_models_translates_to_the_mean_of_their_translations(model: FixedPointGAN, tmp_path: Path) -> None:
+    models = [model, another(model, 1), another(model, 2)]
+    images = np.random.default_rng(0).random((5, 1, 32, 32), np.float32)
+    mean = FixedPointGAN.combine(models, {"of": "three"})
+    expected = np.mean([own.translate(images, "diseased") for own in models], axis=0)
+    np.testing.assert_allclose(mean.translate(images, "diseased"), expected, atol=1e-6)
+    assert not np.allclose(expected, model.translate(images, "diseased"), atol=1e-3)
+    mean.save(tmp_path / "model.safetensors")
+    loaded = FixedPointGAN.load(tmp_path, device="cpu")
+    assert loaded.metadata == {"of": "three"}
+    assert loaded.members == 3
+    np.testing.assert_array_equal(loaded.translate(images), mean.translate(images))
+
+
+def test_only_models_of_one_kind_have_a_mean(model: FixedPointGAN) -> None:
+    with pytest.raises(ValueError, match="two or more"):
+        FixedPointGAN.combine([model], {})
+    mean = FixedPointGAN.combine([model, another(model, 1)], {})
+    with pytest.raises(ValueError, match="each of one generator"):
+        FixedPointGAN.combine([mean, model], {})
+    with pytest.raises(ValueError, match="same `networks`"):
+        FixedPointGAN.combine([model, another(model, 1, mirror_averaging=True)], {})
+    larger = FixedPointGAN((1, 64, 64), model.domains, model.networks)
+    with pytest.raises(ValueError, match="same `image_shape`"):
+        FixedPointGAN.combine([model, larger], {})
+
+
 def test_arrays_give_arrays_and_tensors_give_tensors(model: FixedPointGAN) -> None:
     images = torch.rand(2, 1, 32, 32)
     assert isinstance(model.translate(images), torch.Tensor)

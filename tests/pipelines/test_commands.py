@@ -92,7 +92,7 @@ def test_evaluating_twice_writes_the_same_bytes(fpgan: Callable[..., Any], tiny:
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "evaluate", "compare", "report", "demo"])
+@pytest.mark.parametrize("command", ["prepare", "train", "combine", "evaluate", "compare", "report", "demo"])
 def test_every_command_explains_itself(fpgan: Callable[..., Any], command: str) -> None:
     result = fpgan(command, "--help")
     assert result.exit_code == 0
