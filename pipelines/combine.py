@@ -50,7 +50,7 @@ def combine(
         if model.domains != domains or model_preparation(model, run) != cohort.settings.preparation:
             raise DataError(f"was prepared or labeled differently from the images of {run}", path=cohort_path)
         check_held_out(cohort, run, model.metadata)
-    maps = map_settings(models[0])
+    maps = map_settings(models[0], runs[0])
     validation = validation_on(cohort, ValidationSettings(), screen, maps=maps)
     claim_output(output, existing, command="combine", inputs=[cohort_path, *runs])
     mean = FixedPointGAN.combine(
@@ -60,7 +60,7 @@ def combine(
             "cohort_digest": cohort.digest(),
             MAPS: maps.model_dump(mode="json"),
             INPUTS: describe_inputs(cohort).model_dump(mode="json"),
-            SEEN_SCANS: describe_scans(cohort),
+            SEEN_SCANS: {**describe_scans(cohort), "train": []},  # what they were trained on, its runs know
             COMBINED: [model.metadata for model in models],
         },
     )
@@ -80,7 +80,7 @@ def _check_likeness(run: Path, model: FixedPointGAN, first_run: Path, first: Fix
         raise ModelError("is a mean of runs itself; give those", path=run)
     for name, own, other in (
         ("networks", model.networks, first.networks),
-        ("maps", map_settings(model), map_settings(first)),
+        ("maps", map_settings(model, run), map_settings(first, first_run)),
     ):
         if own != other:
             raise ModelError(f"has other {name} than {first_run}; give runs that were trained alike", path=run)

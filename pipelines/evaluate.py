@@ -68,7 +68,7 @@ def evaluate(
     if cohort.settings.domains.healthy_text is None:
         problem = "none of its domains is the healthy one, so there is nothing to translate to"
         raise DataError(problem, path=cohort_path)
-    protocol = _of_reports(model).model_copy(update=protocol.model_dump(exclude_unset=True) if protocol else {})
+    protocol = _of_reports(model, run).model_copy(update=protocol.model_dump(exclude_unset=True) if protocol else {})
     check_reduction(protocol, cohort)
     iteration = model.metadata.get("training", {}).get("iteration", "?")
     evaluated = Evaluated(
@@ -182,9 +182,9 @@ def _metrics(evaluated: Evaluated, calibration: Calibration, test: SplitMeasurem
     return metrics
 
 
-def _of_reports(model: FixedPointGAN) -> Protocol:
+def _of_reports(model: FixedPointGAN, run: Path | None = None) -> Protocol:
     """The choices that reports by the model make."""
-    return Protocol(**map_settings(model).model_dump())
+    return Protocol(**map_settings(model, run).model_dump())
 
 
 def excluded(cohort: Cohort, calibration: Calibration, test: SplitMeasurements) -> list[dict[str, Any]]:

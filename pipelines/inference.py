@@ -62,7 +62,7 @@ def maps_of(images: np.ndarray, healthy: np.ndarray, settings: MapSettings) -> P
     )
 
 
-def map_settings(model: FixedPointGAN) -> MapSettings:
+def map_settings(model: FixedPointGAN, run: Path | None = None) -> MapSettings:
     """How maps of this model are made: as its thresholds were chosen, and by default for one that does not say.
 
     Raises:
@@ -71,7 +71,8 @@ def map_settings(model: FixedPointGAN) -> MapSettings:
     try:
         return MapSettings(**model.metadata.get(MAPS, {}))
     except (TypeError, ValidationError) as error:
-        raise ModelError("its model makes maps in a way that this version does not know; update the program") from error
+        problem = "its model makes maps in a way that this version does not know; update the program"
+        raise ModelError(problem, path=run) from error
 
 
 def model_preparation(model: FixedPointGAN, run: Path) -> Preparation:

@@ -23,9 +23,10 @@ from data_prep.preparation import Preparation
 from data_prep.readers.foreign import bounded_by_memory
 from data_prep.settings import CohortSettings
 from data_prep.volume import Volume
+from evaluation.maps import AS_IN_THE_PATENT, MapSettings
 from evaluation.scores import patient_score
 from pipelines.clock import Clock
-from pipelines.inference import MAPS, map_settings, maps_of, model_preparation
+from pipelines.inference import map_settings, maps_of, model_preparation
 from pipelines.input_range import InputRange, check_inputs, inputs_of, unusual_inputs
 from pipelines.localize import compare_with_truth, localize, shown_volumes
 from pipelines.modality import check_modality
@@ -96,6 +97,7 @@ class Reporter:
     model: FixedPointGAN
     operating_point: OperatingPoint
     task: ReportTask
+    maps: MapSettings = AS_IN_THE_PATENT
 
     @classmethod
     def load(cls, task: ReportTask) -> Reporter:
@@ -105,7 +107,8 @@ class Reporter:
             ModelError: when the run has no usable model, or one without an operating point.
         """
         model = FixedPointGAN.load(task.run)
-        return cls(model=model, operating_point=read_operating_point(model, task.run), task=task)
+        operating_point, maps = read_operating_point(model, task.run), map_settings(model, task.run)
+        return cls(model=model, operating_point=operating_point, task=task, maps=maps)
 
     @property
     def preparation(self) -> Preparation:
@@ -142,7 +145,7 @@ class Reporter:
             images = np.asarray(prepared.images, np.float32)
             healthy = self.model.translate(images, "healthy")
         with clock("localize"):
-            maps = maps_of(images, healthy, map_settings(self.model))
+            maps = maps_of(images, healthy, self.maps)
             found = localize(volume, prepared, maps, preparation, threshold=self.operating_point.candidate)
             mask, mask_problems = _lesion_mask(named, volume)
             truth = None
@@ -190,7 +193,7 @@ class Reporter:
                 "sha256": self.task.digest,
                 **self.model.metadata["training"],
             },
-            MAPS: map_settings(self.model).model_dump(mode="json"),
+            "maps": self.maps.model_dump(mode="json"),
             "settings": self.task.settings.model_dump(mode="json"),
             "device": _device_name(self.model),
             "seconds": clock.seconds,

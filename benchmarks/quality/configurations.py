@@ -292,11 +292,10 @@ _BEGUN = (
     "pretrained-origin-0.3",
     "pretrained-long",
 )
-_REAL = ("real-flair", "real-t1ce", "real-both")
 GROUPS = {
     "embedded": Group(data=("embedded-default",), configurations=("base", *_TRAINED, *_FREE, "ensemble-3")),
     "hard": Group(data=("embedded-hard",), configurations=("base", *_FREE)),
-    "real": Group(data=_REAL, configurations=("base", "patent", "last", *_BEGUN)),
+    "real": Group(data=("real-flair", "real-t1ce", "real-both"), configurations=("base", "patent", "last", *_BEGUN)),
     "both-channels": Group(data=("real-both",), configurations=("mean-of-channels",)),
     "learning": Group(
         data=tuple(f"learning-{count}-{variant}" for variant in ("default", "hard") for count in LEARNING),
@@ -305,5 +304,5 @@ GROUPS = {
 }
 SHORT_GROUPS = {
     "embedded": Group(data=("embedded-default",), configurations=("base", "patent", "patent-losses", *_FREE)),
-    "real": Group(data=_REAL, configurations=("base", "last")),
+    "real": Group(data=("real-flair",), configurations=("base", "last")),
 }

@@ -87,7 +87,9 @@ def test_a_mean_is_evaluated_and_reports_like_any_run(
 def test_what_each_run_has_seen_stays_known(tiny: Any, mean: Path) -> None:
     metadata = FixedPointGAN.load(mean).metadata
     assert len(metadata[COMBINED]) == 2
-    (scan, *_) = metadata[SEEN_SCANS]["train"]
+    assert metadata[SEEN_SCANS]["train"] == []
+    (scan, *_) = metadata[COMBINED][1][SEEN_SCANS]["train"]
+    assert len(seen_before([scan], metadata)) == 1
     own = {SEEN_SCANS: {"train": [], "validation": []}}
     assert seen_before([scan], own) == []
     assert len(seen_before([scan], {**own, COMBINED: [own, {SEEN_SCANS: {"train": [scan]}}]})) == 1

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from evaluation.maps import MapSettings
 from pipelines.config import load_config
@@ -105,12 +104,18 @@ def test_a_channel_that_images_lack_is_refused_before_a_run_begins(
 
 
 @pytest.mark.parametrize("maps", [{"sharpen_px": 1}, {"median_px": 2}, [1]])
-def test_maps_of_a_newer_version_are_refused(tiny: Any, tmp_path: Path, maps: Any) -> None:
+def test_maps_of_a_newer_version_are_refused(fpgan: Callable[..., Any], tiny: Any, tmp_path: Path, maps: Any) -> None:
     model = FixedPointGAN.load(tiny.run, device="cpu")
     model.metadata["maps"] = maps
-    model.save(tmp_path / MODEL_FILE)
-    with pytest.raises(ModelError, match="makes maps in a way that this version does not know"):
-        map_settings(FixedPointGAN.load(tmp_path))
+    run = tmp_path / "run"
+    run.mkdir()
+    model.save(run / MODEL_FILE)
+    commands = (("evaluate", run, tiny.cohort), ("report", run, tiny.brats / "P1"))
+    for number, command in enumerate(commands):
+        result = fpgan(*command, "--output", tmp_path / str(number))
+        assert result.exit_code == 2
+        assert f"{run}: its model makes maps in a way that this version does not know" in result.output
+        assert not (tmp_path / str(number)).exists()
 
 
 def test_a_model_that_says_nothing_of_maps_makes_the_patents(tiny: Any) -> None:
