@@ -117,7 +117,7 @@ def prepare(
     intensity: Annotated[
         str | None,
         typer.Option(
-            help="percentile, percentile:0.5,99.9, zscore, zscore:4, window:-160,240 (CT) or none.",
+            help="percentile, percentile:0.5,99.9, median, zscore:4, window:-160,240 (CT) or none.",
             rich_help_panel=_PREPARE,
         ),
     ] = None,

@@ -26,7 +26,7 @@ Where it was not run, the first of those that were.
 _WARMED = {"iterations": 900, "critic_warmup": 400}  # as many iterations of both networks as in the base
 _FLIPS_ONLY = {"rotation_degrees": 0, "shift": 0, "scale": 0}
 _MANY = {f"real-{name}": f"many-{name}" for name in ("flair", "t1ce", "both")}
-_FLAIR = {"real-flair": "embedded-default"}
+_FLAIR = {"real-flair": "embedded-default", "real-flair-median": "embedded-median"}
 _IDENTITY_START = {"networks": {"generator_start": "identity"}, "losses": {"domain_origin": 0.3}}
 """From a random start, or with more of the origin term, a critic forgets at once what its warm-up taught it."""
 _WARMED_FROM_IDENTITY = {**_WARMED, **_IDENTITY_START}
@@ -294,8 +294,12 @@ _BEGUN = (
 )
 GROUPS = {
     "embedded": Group(data=("embedded-default",), configurations=("base", *_TRAINED, *_FREE, "ensemble-3")),
+    "median": Group(data=("embedded-median",), configurations=("base", *_FREE)),
     "hard": Group(data=("embedded-hard",), configurations=("base", *_FREE)),
-    "real": Group(data=("real-flair", "real-t1ce", "real-both"), configurations=("base", "patent", "last", *_BEGUN)),
+    "real": Group(
+        data=("real-flair", "real-flair-median", "real-t1ce", "real-both"),
+        configurations=("base", "patent", "last", *_BEGUN),
+    ),
     "both-channels": Group(data=("real-both",), configurations=("mean-of-channels",)),
     "learning": Group(
         data=tuple(f"learning-{count}-{variant}" for variant in ("default", "hard") for count in LEARNING),

@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.cohort import Cohort, open_cohort
 from data_prep.errors import DataError
+from data_prep.intensity import IntensityRule
 from data_prep.layouts.channels import Channel
 from data_prep.layouts.walk import OUTPUT_MARKER
 from data_prep.splits import fold_split, split_folds, split_subjects
@@ -38,6 +39,7 @@ class DataSet:
         name: of it.
         channels: contrasts.
         side: of the square images, in pixels.
+        intensity: how images are scaled.
         variant: of the embedded cohort; None for real patients, each of whom is tested on once.
         patients: how many the embedded cohort has.
         training_patients: so many of a larger cohort train; test and validation patients are those of the smaller one.
@@ -47,6 +49,7 @@ class DataSet:
     channels: tuple[str, ...]
     side: int
     variant: Variant | None
+    intensity: IntensityRule = "percentile"
     patients: int = PATIENTS
     training_patients: int | None = None
 
@@ -64,9 +67,12 @@ _EMBEDDED = {
     "embedded-default": DataSet(name="embedded-default", channels=("flair",), side=64, variant="default"),
     "embedded-hard": DataSet(name="embedded-hard", channels=("t2",), side=128, variant="hard"),
 }
+_MEDIAN = replace(_EMBEDDED["embedded-default"], name="embedded-median", intensity="median")
 _CHANNELS = {"flair": ("flair",), "t1ce": ("t1ce",), "both": ("flair", "t1ce")}
 DATA_SETS = (
     *_EMBEDDED.values(),
+    _MEDIAN,
+    replace(_MEDIAN, name="real-flair-median", variant=None),
     *(
         DataSet(name=f"many-{name}", channels=channels, side=64, variant="default", patients=PRETRAINING_PATIENTS)
         for name, channels in _CHANNELS.items()
@@ -96,16 +102,17 @@ def prepare_data(data: DataSet, output: Path, *, real: Path | None, screen: Scre
     request = PrepareRequest(
         layout="brats",
         channels=tuple(Channel(name=name) for name in data.channels),
-        preparation={"size": (data.side, data.side)},
+        preparation={"size": (data.side, data.side), "intensity": data.intensity},
     )
+    name = f"{channels}-{data.side}" + ("" if data.intensity == "percentile" else f"-{data.intensity}")
     if data.variant is None:
         if real is None:
             raise DataError(f"{data.name} needs patients: give --real FOLDER")
-        folder = output / "cohorts" / f"real-{channels}-{data.side}"
+        folder = output / "cohorts" / f"real-{name}"
         prepare(real, folder, request, screen=screen, existing=Existing.RESUME, workers=workers)
         return open_cohort(folder)
     brats = output / "patients" / f"{data.variant}-{data.patients}"
-    folder = output / "cohorts" / f"{data.variant}-{data.patients}-{channels}-{data.side}"
+    folder = output / "cohorts" / f"{data.variant}-{data.patients}-{name}"
     try:
         return open_cohort(folder)
     except DataError:  # not there, or not complete

@@ -33,6 +33,18 @@ def test_zscore_spans_standard_deviations_around_the_mean() -> None:
     assert (scale.low, scale.high) == (-1, 11)
 
 
+def test_three_medians_span_the_scale_whatever_is_brightest() -> None:
+    for brightest in (9, 90):
+        assert fit(np.array([2, 8, 4, brightest], np.float32), "median") == IntensityScale(low=0, high=12)
+        assert fit(np.array([brightest, 2, 1, 4, 8], np.float32), "median") == IntensityScale(low=0, high=12)
+
+
+@pytest.mark.parametrize("median", [0, -160])
+def test_a_median_that_spans_nothing_is_an_error(median: float) -> None:
+    with pytest.raises(DataError, match=rf"needs a median above 0, it is {median}; choose another"):
+        fit(np.array([median, median, 40], np.float32), "median")
+
+
 def test_a_window_does_not_depend_on_the_image() -> None:
     assert fit(np.array([5, 5], np.float32), "window", window=(-160, 240)) == IntensityScale(low=-160, high=240)
 
@@ -77,7 +89,7 @@ def test_a_difference_is_restored_without_its_offset() -> None:
     np.testing.assert_allclose(scale.restore_difference(difference), after - before, atol=1e-5)
 
 
-@pytest.mark.parametrize("rule", ["percentile", "zscore"])
+@pytest.mark.parametrize("rule", ["percentile", "median", "zscore"])
 def test_a_foreground_without_contrast_is_an_error(rule: str) -> None:
     with pytest.raises(DataError, match=r"constant \(4\)"):
         fit(np.full(50, 4, np.float32), rule)

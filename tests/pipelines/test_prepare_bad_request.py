@@ -223,7 +223,7 @@ OPTION_ERRORS: list[tuple[list[object], str]] = [
     (["--fold", 9], "`fold` 9 needs `folds`, how many there are"),
     (["--folds", 3, "--fold", 9], "`fold` must be less than `folds` (3), got 9"),
     (["--folds", 4], "--folds 4 needs as many persons, there are 3; give fewer folds"),
-    (["--intensity", "nonsense"], "intensity: Input should be 'percentile', 'zscore', 'window' or 'none'"),
+    (["--intensity", "nonsense"], "intensity: Input should be 'percentile', 'median', 'zscore', 'window' or 'none'"),
     (["--intensity", "window"], "--intensity window: takes 2 numbers separated by commas, got ''"),
     (["--intensity", "window:240,-160"], "`intensity_window` must rise, got 240 and -160"),
     (["--intensity", "percentile:0.5"], "--intensity percentile: takes 2 numbers separated by commas, got '0.5'"),
