@@ -15,7 +15,7 @@ FOREGROUND_FLOOR = 1 / 255
 IntensityRule = Literal["percentile", "median", "zscore", "window", "none"]
 
 MEDIANS = 3.0
-"""What becomes 1 under `median`: tissue lies near a third, and a lesion may be thrice as bright."""
+"""How far above the lower percentile 1 lies under `median`, in distances from there to the median."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +48,17 @@ def fit_scale(
 
     Args:
         values: its foreground values, (N,), file units.
-        rule: `percentile`: from one percentile to another; `median`: from 0 to three medians, so that tissue is equally
-            bright in every patient, whatever the brightest part of a scan; `zscore`: `zscore_limit` standard deviations
-            to either side of the mean; `window`: the two ends of `window`, as for CT; `none`: the values are in [0, 1]
-            already.
+        rule: `percentile`: from one percentile to another; `median`: from the lower percentile to thrice as far
+            as the median, so that tissue is equally bright in every patient, whatever is brightest in a scan; `zscore`:
+            `zscore_limit` standard deviations to either side of the mean; `window`: the two ends of `window`, as for
+            CT; `none`: the values are in [0, 1] already.
         percentiles: two, from 0 to 100; values of the image itself, the outer ones where one falls between two.
         zscore_limit: half the width of the scale in standard deviations.
         window: lowest and highest value in file units (HU for CT).
 
     Raises:
-        DataError: when the values are constant, so that there is no contrast, or not in [0, 1] under `none`, or their
-            median is not above 0 under `median`.
+        DataError: when the values are constant, so that there is no contrast, or not in [0, 1] under `none`, or half of
+            them are the lowest under `median`.
     """
     if rule == "window" and window is not None:
         return IntensityScale(low=window[0], high=window[1])
@@ -67,19 +67,21 @@ def fit_scale(
         if low < 0 or high > 1:
             raise DataError(f"intensity `none` needs values from 0 to 1, it has {low:g} to {high:g}; choose another")
         return IntensityScale(low=0.0, high=1.0)
-    if rule == "median":
-        median = kth_smallest(values, (len(values) - 1) // 2)
-        if median <= 0:
-            raise DataError(f"intensity `median` needs a median above 0, it is {median:g}; choose another")
-        bottom, top = 0.0, MEDIANS * median
-    elif rule == "zscore":
+    if rule == "zscore":
         mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
         bottom, top = mean - zscore_limit * deviation, mean + zscore_limit * deviation
     else:
         last = len(values) - 1
         bottom = kth_smallest(values, int(np.floor(last * percentiles[0] / 100)))
-        top = kth_smallest(values, int(np.ceil(last * percentiles[1] / 100)))
-    if not top > bottom or (rule == "median" and values.min() == values.max()):
+        if rule == "median":
+            top = bottom + MEDIANS * (kth_smallest(values, last // 2) - bottom)
+        else:
+            top = kth_smallest(values, int(np.ceil(last * percentiles[1] / 100)))
+    if not top > bottom and values.min() < values.max():
+        raise DataError(
+            f"half of its foreground is {bottom:g}, which leaves the intensity `{rule}` no scale; choose another"
+        )
+    if not top > bottom:
         raise DataError(f"its foreground is constant ({float(values[0]):g}); it holds no contrast, export it again")
     return IntensityScale(low=bottom, high=top)
 

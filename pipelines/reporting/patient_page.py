@@ -172,7 +172,7 @@ def _in_words(preparation: Preparation) -> list[tuple[str, str]]:
     views = {"whole": "the whole slice", "crop": "cut out at the resolution of the scan"}
     intensities = {
         "percentile": f"percentiles {low:g} and {high:g} become 0 and 1",
-        "median": "0 to three medians becomes 0 to 1",
+        "median": f"from percentile {low:g}, at 0, the median lies at a third",
         "zscore": f"mean ± {preparation.zscore_limit:g} standard deviations becomes 0 to 1",
         "window": f"{window[0]:g} to {window[1]:g} in units of the file become 0 to 1",
         "none": "as in the file, 0 to 1",

@@ -33,16 +33,23 @@ def test_zscore_spans_standard_deviations_around_the_mean() -> None:
     assert (scale.low, scale.high) == (-1, 11)
 
 
-def test_three_medians_span_the_scale_whatever_is_brightest() -> None:
+@pytest.mark.parametrize("offset", [0, -100])
+def test_the_median_lies_at_a_third_whatever_is_brightest_and_wherever_zero_is(offset: float) -> None:
     for brightest in (9, 90):
-        assert fit(np.array([2, 8, 4, brightest], np.float32), "median") == IntensityScale(low=0, high=12)
-        assert fit(np.array([brightest, 2, 1, 4, 8], np.float32), "median") == IntensityScale(low=0, high=12)
+        for values in ([2, 8, 4, brightest], [brightest, 2, 4, 4, 8]):  # of an even number, the lower one
+            scale = fit(np.array(values, np.float32) + offset, "median")
+            assert (scale.low - offset, scale.high - offset) == (2, 8)
+            assert scale.normalize(np.array([4 + offset], np.float32)) == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("median", [0, -160])
-def test_a_median_that_spans_nothing_is_an_error(median: float) -> None:
-    with pytest.raises(DataError, match=rf"needs a median above 0, it is {median}; choose another"):
-        fit(np.array([median, median, 40], np.float32), "median")
+def test_the_lower_percentile_keeps_outliers_from_the_scale() -> None:
+    values = np.append(np.arange(100, 301), -1000).astype(np.float32)
+    assert fit(values, "median", percentiles=(1, 100)) == IntensityScale(low=101, high=101 + 3 * (199 - 101))
+
+
+def test_half_of_the_voxels_at_the_lowest_value_leave_no_scale() -> None:
+    with pytest.raises(DataError, match=r"half of its foreground is 7, which leaves the intensity `median` no scale"):
+        fit(np.array([7, 7, 40], np.float32), "median")
 
 
 def test_a_window_does_not_depend_on_the_image() -> None:

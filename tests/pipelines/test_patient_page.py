@@ -116,7 +116,7 @@ def test_header_says_what_was_reported_how_and_when() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"intensity": "median"}, "0 to three medians becomes 0 to 1"),
+        ({"intensity": "median"}, "from percentile 0.5, at 0, the median lies at a third"),
         ({"intensity": "zscore"}, "mean ± 4 standard deviations"),
         ({"intensity": "window", "intensity_window": (-50, 150)}, "-50 to 150 in units of the file"),
         ({"intensity": "none"}, "as in the file"),
