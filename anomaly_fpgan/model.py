@@ -105,12 +105,12 @@ class FixedPointGAN:
         """One model whose translations are the mean of those of two or more; it takes as long as all of them.
 
         Raises:
-            ValueError: when images, domains or networks of the models differ, or one is such a mean itself.
+            ValueError: when images, domains, networks or precision of the models differ, or one is such a mean itself.
         """
-        first = models[0]
         if len(models) < 2 or any(model.members > 1 for model in models):
             raise ValueError("`models` must be two or more, each of one generator")
-        for name in ("image_shape", "domains", "networks"):
+        first = models[0]
+        for name in ("image_shape", "domains", "networks", "precision"):
             if any(getattr(model, name) != getattr(first, name) for model in models):
                 raise ValueError(f"`models` must have the same `{name}`")
         mean = cls(

@@ -32,6 +32,7 @@ from benchmarks.prepare import CHANNELS, SHAPE, write_patient_files
 from data_prep.layouts.brats import find_brats_cases
 from data_prep.layouts.channels import parse_channels
 from data_prep.preparation import Preparation
+from evaluation.maps import MapSettings
 from pipelines.operating_point import OperatingPoint
 from pipelines.pseudonyms import NamedCase
 from pipelines.reporter import Reporter, ReportTask
@@ -138,6 +139,7 @@ def make_reporter(
     return Reporter(
         model=model,
         operating_point=OperatingPoint(candidate=0.2, patient=0.3),
+        maps=MapSettings(),
         task=ReportTask(run=output, digest="", output=output, settings=ReportSettings()),
     )
 

@@ -57,8 +57,8 @@ def fit_scale(
         window: lowest and highest value in file units (HU for CT).
 
     Raises:
-        DataError: when the values are constant, so that there is no contrast, or not in [0, 1] under `none`, or half of
-            them are the lowest under `median`.
+        DataError: when the values are constant, so that there is no contrast, or not in [0, 1] under `none`, or so many
+            of them are alike that the rule has no scale.
     """
     if rule == "window" and window is not None:
         return IntensityScale(low=window[0], high=window[1])
@@ -78,9 +78,8 @@ def fit_scale(
         else:
             top = kth_smallest(values, int(np.ceil(last * percentiles[1] / 100)))
     if not top > bottom and values.min() < values.max():
-        raise DataError(
-            f"half of its foreground is {bottom:g}, which leaves the intensity `{rule}` no scale; choose another"
-        )
+        problem = f"too many of its foreground voxels are {bottom:g} for the intensity `{rule}`"
+        raise DataError(f"{problem}; choose another with --intensity")
     if not top > bottom:
         raise DataError(f"its foreground is constant ({float(values[0]):g}); it holds no contrast, export it again")
     return IntensityScale(low=bottom, high=top)

@@ -40,7 +40,7 @@ class Preparation(BaseModel):
     intensity: IntensityRule = "percentile"
     """How each channel's values become 0 to 1, for each patient; see `fit_scale`."""
     intensity_percentiles: tuple[float, float] = (0.5, 99.9)
-    """Foreground percentiles that become 0 and 1 under `percentile`."""
+    """Foreground percentiles that become 0 and 1 under `percentile`; the lower becomes 0 under `median`, too."""
     zscore_limit: float = Field(default=4.0, gt=0)
     """Standard deviations below and above the foreground's mean that become 0 and 1 under `zscore`."""
     intensity_window: tuple[float, float] | None = None

@@ -39,10 +39,6 @@ class MapSettings(BaseModel):
         return clean_map(maps, foreground, rim_px=self.rim_px, median_px=self.median_px, gaussian_px=self.gaussian_px)
 
 
-AS_IN_THE_PATENT = MapSettings()
-"""Maps as they are, candidates of two levels."""
-
-
 def anomaly_map(images: np.ndarray, healthy: np.ndarray, settings: MapSettings) -> np.ndarray:
     """|x − G(x, healthy)| of images (S, C, H, W) over channels, cleaned: (S, H, W), higher = more abnormal.
 

@@ -1,23 +1,25 @@
-"""`fpgan combine`: several runs in, a run with the mean of their models out. Masks are never opened here."""
+"""`fpgan combine`: runs that differ in their seeds in, a run with the mean of their models out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from data_prep.cohort import open_cohort
 from data_prep.errors import DataError
 from pipelines.config import ValidationSettings
 from pipelines.errors import UsageError
-from pipelines.inference import MAPS, map_settings, model_preparation
-from pipelines.input_range import INPUTS, describe_inputs
+from pipelines.inference import MAPS, digest_of, map_settings
+from pipelines.input_range import INPUTS
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen
-from pipelines.seen_scans import COMBINED, SEEN_SCANS, check_held_out, describe_scans
+from pipelines.seen_scans import COMBINED, SEEN_SCANS
 from pipelines.validation import validation_on
+
+_SHARED = ("preparation", "cohort_digest", MAPS, INPUTS, SEEN_SCANS)
+"""What models of one cohort say alike of themselves."""
 
 
 def combine(
@@ -25,53 +27,46 @@ def combine(
 ) -> FixedPointGAN:
     """Average the translations of several runs' models; thresholds are taken on the cohort's validation patients.
 
-    The mean is evaluated, and reports, like any other run. What one run has made up is divided by their number.
+    The mean is evaluated, and reports, like any other run. What one run has made up is divided by their number. Masks
+    are never opened here.
 
     Args:
-        cohort_path: what `prepare` wrote; the runs were trained on it, or on others prepared like it.
-        runs: two or more that `train` wrote, with the same networks and maps.
-        output: folder of the new run.
+        cohort_path: the cohort that the runs were trained on.
+        runs: two or more that `train` wrote, with the same networks, precision and maps.
+        output: folder of the new run; it holds a model alone.
         screen: where progress is shown.
         existing: what to do when `output` holds something.
 
     Raises:
-        DataError: when the cohort cannot be used, or was prepared or labeled differently.
-        ModelError: when a run has no usable model, differs from the first in networks or maps, or is a mean itself.
-        UsageError: when `output` exists and `existing` does not allow it, fewer than two runs are given or one of them
-            twice, or one has seen validation or test patients of the cohort.
+        DataError: when the cohort cannot be used, or a run was trained on another one.
+        ModelError: when a run has no usable model, differs from the first, or is a mean itself.
+        UsageError: when `output` exists and `existing` does not allow it, fewer than two runs are given, or one twice.
     """
     if len({run.resolve() for run in runs}) < max(2, len(runs)):
         raise UsageError("give two runs or more, each once")
     cohort = open_cohort(cohort_path)
-    domains = DomainScheme(**cohort.settings.domains.model_dump())
     models = [FixedPointGAN.load(run) for run in runs]
     for run, model in zip(runs, models, strict=True):
+        if model.metadata.get("cohort_digest") != cohort.digest():
+            raise DataError(f"is not the cohort that {run} was trained on", path=cohort_path)
         _check_likeness(run, model, runs[0], models[0])
-        if model.domains != domains or model_preparation(model, run) != cohort.settings.preparation:
-            raise DataError(f"was prepared or labeled differently from the images of {run}", path=cohort_path)
-        check_held_out(cohort, run, model.metadata)
-    maps = map_settings(models[0], runs[0])
-    validation = validation_on(cohort, ValidationSettings(), screen, maps=maps)
+    # Nothing is chosen here, so nothing need be said of how.
+    measured = validation_on(cohort, ValidationSettings(choose_by="last"), screen, maps=map_settings(models[0]))
+    if measured is None:
+        screen.warn("the validation slices do not show both domains; the mean has no thresholds to report with")
     claim_output(output, existing, command="combine", inputs=[cohort_path, *runs])
-    mean = FixedPointGAN.combine(
-        models,
-        {
-            "preparation": cohort.settings.preparation.model_dump(mode="json"),
-            "cohort_digest": cohort.digest(),
-            MAPS: maps.model_dump(mode="json"),
-            INPUTS: describe_inputs(cohort).model_dump(mode="json"),
-            SEEN_SCANS: {**describe_scans(cohort), "train": []},  # what they were trained on, its runs know
-            COMBINED: [model.metadata for model in models],
-        },
-    )
-    with screen.console.status("Scoring the mean on validation patients"):
-        numbers = validation.score(mean) if validation else {}
-    iterations = " + ".join(str(model.metadata["training"]["iteration"]) for model in models)
-    mean.metadata["training"] = {"iteration": iterations, **numbers}
+    shared = {name: models[0].metadata[name] for name in _SHARED if name in models[0].metadata}
+    origins = [{"sha256": digest_of(run), "metadata": own.metadata} for run, own in zip(runs, models, strict=True)]
+    mean = FixedPointGAN.combine(models, {**shared, COMBINED: origins})
+    with screen.progress("Scoring the mean on validation patients", 1) as show:
+        numbers = measured.score(mean) if measured else {}
+        show(1, "")
+    trainings = [model.metadata["training"] for model in models]
+    mean.metadata["training"] = {"iteration": " + ".join(str(own["iteration"]) for own in trainings), **numbers}
     mean.save(output / MODEL_FILE)
-    if "auc" in numbers:
-        alone = ", ".join(f"{model.metadata['training'].get('auc', float('nan')):.3f}" for model in models)
-        screen.say(f"  validation AUC {numbers['auc']:.3f}; when they were trained, the runs had {alone}")
+    if all("auc" in own for own in (numbers, *trainings)):
+        alone = ", ".join(f"{own['auc']:.3f}" for own in trainings)
+        screen.say(f"  validation AUC {numbers['auc']:.3f}; the runs alone had {alone}")
     return mean
 
 
@@ -80,6 +75,7 @@ def _check_likeness(run: Path, model: FixedPointGAN, first_run: Path, first: Fix
         raise ModelError("is a mean of runs itself; give those", path=run)
     for name, own, other in (
         ("networks", model.networks, first.networks),
+        ("precision", model.precision, first.precision),
         ("maps", map_settings(model, run), map_settings(first, first_run)),
     ):
         if own != other:

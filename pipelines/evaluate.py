@@ -69,7 +69,7 @@ def evaluate(
         problem = "none of its domains is the healthy one, so there is nothing to translate to"
         raise DataError(problem, path=cohort_path)
     protocol = _of_reports(model, run).model_copy(update=protocol.model_dump(exclude_unset=True) if protocol else {})
-    check_reduction(protocol, cohort)
+    check_reduction(protocol, cohort, "reduction")
     iteration = model.metadata.get("training", {}).get("iteration", "?")
     evaluated = Evaluated(
         title="This model",

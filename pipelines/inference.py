@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from anomaly_fpgan.errors import ModelError
-from anomaly_fpgan.model import FixedPointGAN
+from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from data_prep.cohort import Cohort
 from data_prep.preparation import Preparation
 from evaluation.binarize import Quantization, binarize
 from evaluation.components import Components, find_components
 from evaluation.difference import foreground_of
-from evaluation.maps import MapSettings, anomaly_map, signed_anomaly_map
+from evaluation.maps import MapSettings, signed_anomaly_map
 from evaluation.scores import slice_scores
 from pipelines.errors import UsageError
 
@@ -40,23 +41,18 @@ class PatientMaps:
     candidates: Components
 
 
-def map_patient(model: FixedPointGAN, images: np.ndarray) -> PatientMaps:
-    """Translate slices to healthy and derive maps, scores and candidates."""
-    images = np.asarray(images, np.float32)
-    return maps_of(images, model.translate(images, "healthy"), map_settings(model))
-
-
 def maps_of(images: np.ndarray, healthy: np.ndarray, settings: MapSettings) -> PatientMaps:
     """Maps, scores and candidates of slices (S, C, H, W) and their healthy translations, float32 in [0, 1]."""
     foreground = foreground_of(images)
-    anomaly = anomaly_map(images, healthy, settings)
+    signed = signed_anomaly_map(images, healthy, settings)
+    anomaly = np.abs(signed)
     rule = Quantization(levels=settings.quantization_levels)
     return PatientMaps(
         images=images,
         healthy=healthy,
         foreground=foreground,
         anomaly=anomaly,
-        signed=signed_anomaly_map(images, healthy, settings),
+        signed=signed,
         scores=slice_scores(anomaly),
         candidates=find_components(binarize(anomaly, foreground, rule), anomaly),
     )
@@ -89,8 +85,8 @@ def model_preparation(model: FixedPointGAN, run: Path) -> Preparation:
         ) from error
 
 
-def check_reduction(settings: MapSettings, cohort: Cohort) -> None:
-    """Refuse a channel that the images lack.
+def check_reduction(settings: MapSettings, cohort: Cohort, key: str) -> None:
+    """Refuse a channel that the images lack; `key` is what the user calls the setting.
 
     Raises:
         UsageError: for such a channel.
@@ -98,4 +94,10 @@ def check_reduction(settings: MapSettings, cohort: Cohort) -> None:
     channels = cohort.settings.preparation.channels
     if isinstance(settings.reduction, int) and not 0 <= settings.reduction < len(channels):
         known = ", ".join(f"{number} ({name})" for number, name in enumerate(channels))
-        raise UsageError(f"setting `reduction`: must be max, mean or a channel, {known}, got {settings.reduction}")
+        raise UsageError(f"setting `{key}`: must be max, mean or a channel, {known}, got {settings.reduction}")
+
+
+def digest_of(run: Path) -> str:
+    """The sha256 of the model file of a run; empty where there is none, which loading it says."""
+    path = run / MODEL_FILE if run.is_dir() else run
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -14,6 +14,7 @@ from data_prep.slicing import slice_axis_of
 from data_prep.volume import Volume
 from evaluation.components import find_components
 from evaluation.lesions import hits_by_centroid
+from evaluation.maps import MapSettings
 from pipelines.inference import PatientMaps
 from pipelines.place import Anatomy, centroid_of
 from pipelines.reporting.record import Lesion, Place, Truth
@@ -46,8 +47,8 @@ def localize(
     """Bring maps back to the patient's geometry and describe lesions there.
 
     A lesion is made of candidates whose peak reaches `threshold`; candidates that touch in neighboring slices are one.
-    The healthy volume is the source minus the enlarged difference: where nothing changed it is the source itself, not
-    a copy blurred by resampling.
+    The healthy volume is the source minus the enlarged change of each channel, which is not cleaned: where nothing
+    changed it is the source itself, not a copy blurred by resampling.
     """
     foreground = volume_foreground(volume, prepared, preparation)
     outside = ~foreground
@@ -159,13 +160,14 @@ def shown_volumes(
     found: Localization,
     truth: np.ndarray | None,
     preparation: Preparation,
+    maps: MapSettings,
 ) -> ShownVolumes:
-    """The volumes that pages show, of the channel that changed most; with one channel, that one."""
+    """The volumes that pages show, of the channel that maps are of, or else of the one that changed most."""
     changes = [
         np.abs(source - healthy).max() / (scale.high - scale.low)
         for source, healthy, scale in zip(volume.channels, found.healthy, prepared.scales, strict=True)
     ]
-    channel = int(np.argmax(changes))
+    channel = maps.reduction if isinstance(maps.reduction, int) else int(np.argmax(changes))
     scale = prepared.scales[channel]
     before, after = (
         np.where(found.foreground, scale.normalize(array), 0).astype(np.float32, copy=False)

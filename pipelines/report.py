@@ -17,11 +17,12 @@ from data_prep.layouts import find_cases, recognize
 from data_prep.layouts.channels import Channel
 from data_prep.layouts.walk import exists
 from pipelines.errors import UsageError
+from pipelines.inference import digest_of
 from pipelines.output import Existing, claim_output
 from pipelines.parallel import check_scheduler, for_each
 from pipelines.pseudonym_files import read_key, write_key
 from pipelines.pseudonyms import NamedCase, Pseudonyms, without_names
-from pipelines.reporter import ReportTask, digest_of, is_by, loaded, report_one
+from pipelines.reporter import ReportTask, is_by, loaded, report_one
 from pipelines.reporting.bids import write_dataset
 from pipelines.reporting.index_page import PatientRow, write_index
 from pipelines.reporting.pdf import check_pdf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
+from anomaly_fpgan.model import FixedPointGAN
 from data_prep.case import Case
 from data_prep.errors import DataError, without_private_text
 from data_prep.patient import fingerprint, read_and_prepare, read_labels
@@ -23,7 +22,7 @@ from data_prep.preparation import Preparation
 from data_prep.readers.foreign import bounded_by_memory
 from data_prep.settings import CohortSettings
 from data_prep.volume import Volume
-from evaluation.maps import AS_IN_THE_PATENT, MapSettings
+from evaluation.maps import MapSettings
 from evaluation.scores import patient_score
 from pipelines.clock import Clock
 from pipelines.inference import map_settings, maps_of, model_preparation
@@ -96,8 +95,8 @@ class Reporter:
 
     model: FixedPointGAN
     operating_point: OperatingPoint
+    maps: MapSettings
     task: ReportTask
-    maps: MapSettings = AS_IN_THE_PATENT
 
     @classmethod
     def load(cls, task: ReportTask) -> Reporter:
@@ -108,7 +107,7 @@ class Reporter:
         """
         model = FixedPointGAN.load(task.run)
         operating_point, maps = read_operating_point(model, task.run), map_settings(model, task.run)
-        return cls(model=model, operating_point=operating_point, task=task, maps=maps)
+        return cls(model=model, operating_point=operating_point, maps=maps, task=task)
 
     @property
     def preparation(self) -> Preparation:
@@ -151,7 +150,7 @@ class Reporter:
             truth = None
             if mask is not None:
                 found, truth = compare_with_truth(volume, found, mask, preparation)
-        shown = shown_volumes(volume, prepared, found, mask, preparation)
+        shown = shown_volumes(volume, prepared, found, mask, preparation, self.maps)
         score = round(patient_score(maps.scores), 6)
         files = self._files(named.name)
         report = PatientReport(
@@ -216,12 +215,6 @@ def is_by(report: PatientReport, task: ReportTask) -> bool:
     """Whether a report was made by the task's model with its settings, in the format of this version."""
     made_by = (report.format, report.model["sha256"], report.settings)
     return made_by == (REPORT_FORMAT, task.digest, task.settings.model_dump(mode="json"))
-
-
-def digest_of(run: Path) -> str:
-    """Of the model file of a run; empty where there is none, which loading it says."""
-    path = run / MODEL_FILE if run.is_dir() else run
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _headers(case: Case) -> tuple[tuple[SeriesHeaders, ...], list[str]]:

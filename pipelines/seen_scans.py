@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.training.trainer import STARTED_FROM
 from data_prep.cohort import Cohort
-from pipelines.errors import UsageError
-from pipelines.screen import counted
 
 SEEN_SCANS = "seen_scans"
 """Where a model's metadata holds `describe_scans`."""
 COMBINED = "combined"
-"""Where the metadata of a mean of models holds theirs."""
+"""Where that of a mean of models holds the `sha256` of each one's file, and its `metadata`."""
 
 _DIGITS = 16
 _VERBS = {"train": "trained", "validation": "chosen"}
@@ -50,23 +46,6 @@ def held_out_but_seen(cohort: Cohort, metadata: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def check_held_out(cohort: Cohort, run: Path, metadata: Mapping[str, Any]) -> None:
-    """Refuse a run that has seen what is to choose or to test another model on a cohort.
-
-    Raises:
-        ModelError: when it does not say what it has seen.
-        UsageError: when it has seen validation or test patients of the cohort.
-    """
-    if SEEN_SCANS not in metadata:
-        raise ModelError("does not say which scans it was trained on; give a run of `fpgan train`", path=run)
-    seen = held_out_but_seen(cohort, metadata)
-    if seen:
-        raise UsageError(
-            f"{run}: has seen {counted(len(seen), 'validation or test patient')} of {cohort.path} ({some_of(seen)}); "
-            "put them into its training split with `fpgan prepare --split-csv`, or give another run"
-        )
-
-
 def some_of(patients: Sequence[str]) -> str:
     """The first patients' names for a message, and that there are more."""
     return ", ".join([*patients[:_NAMED_PATIENTS], *(["…"] if len(patients) > _NAMED_PATIENTS else [])])
@@ -84,8 +63,8 @@ def seen_before(sha256: Sequence[str], metadata: Mapping[str, Any]) -> list[str]
 
 def _seen(metadata: Mapping[str, Any]) -> dict[str, set[str]]:
     """By split the scans of a model, of those that it started from or is the mean of, and so on."""
-    origins = [metadata[STARTED_FROM]["metadata"]] if STARTED_FROM in metadata else []
-    before = [_seen(own) for own in (*origins, *metadata.get(COMBINED, ()))]
+    origins = [*([metadata[STARTED_FROM]] if STARTED_FROM in metadata else []), *metadata.get(COMBINED, ())]
+    before = [_seen(origin["metadata"]) for origin in origins]
     own = metadata.get(SEEN_SCANS, {})
     return {split: set(own.get(split, ())).union(*(scans[split] for scans in before)) for split in _VERBS}
 

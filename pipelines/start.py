@@ -10,7 +10,8 @@ from anomaly_fpgan.training.images import read_image
 from anomaly_fpgan.training.start import read_start
 from data_prep.cohort import CohortDataset
 from pipelines.errors import UsageError
-from pipelines.seen_scans import check_held_out
+from pipelines.screen import counted
+from pipelines.seen_scans import SEEN_SCANS, held_out_but_seen, some_of
 
 
 def check_start(run: Path, output: Path, dataset: CohortDataset, config: TrainingConfig) -> None:
@@ -25,8 +26,15 @@ def check_start(run: Path, output: Path, dataset: CohortDataset, config: Trainin
     cohort = dataset.cohort
     channels, height, width = read_image(dataset, 0).shape
     origin = read_start(run, config, (channels, height, width)).origin["metadata"]
-    check_held_out(cohort, run, origin)
+    if SEEN_SCANS not in origin:
+        raise ModelError("does not say which scans it was trained on; start from a run of `fpgan train`", path=run)
     before, now = tuple(origin["preparation"]["channels"]), cohort.settings.preparation.channels
     if before != now:
         problem = f"was trained on the channels {', '.join(before)}; those of {cohort.path} are {', '.join(now)}"
         raise ModelError(f"{problem}; prepare it with the former, in their order (`--channels`)", path=run)
+    seen = held_out_but_seen(cohort, origin)
+    if seen:
+        raise UsageError(
+            f"{run}: has seen {counted(len(seen), 'validation or test patient')} of {cohort.path} ({some_of(seen)}); "
+            "put them into its training split with `fpgan prepare --split-csv`, or start from another run"
+        )

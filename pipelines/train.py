@@ -19,7 +19,7 @@ from anomaly_fpgan.atomic import write_text_atomically
 from anomaly_fpgan.device import choose_device
 from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import TrainingStopped
-from anomaly_fpgan.model import FixedPointGAN
+from anomaly_fpgan.model import MODEL_FILE, FixedPointGAN
 from anomaly_fpgan.training.checkpoint import CHECKPOINT_FILE
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.images import checked_labels
@@ -32,7 +32,7 @@ from data_prep.errors import DataError
 from pipelines.also import open_also
 from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
-from pipelines.inference import MAPS, check_reduction
+from pipelines.inference import MAPS, check_reduction, map_settings
 from pipelines.input_range import INPUTS, describe_inputs
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen, counted
@@ -59,8 +59,9 @@ def train(
     Raises:
         DataError: when the cohort cannot be used.
         UsageError: when `output` exists and `existing` does not allow it, the domains of the settings differ from the
-            cohort's, maps are to show a channel that it lacks, a further cohort differs from it, or a further cohort or
-            the run to start from has patients that are to choose or to test this one.
+            cohort's, maps are to show a channel that it lacks, or are not those that a resumed run began with, a
+            further cohort differs from it, or a further cohort or the run to start from has patients that are to choose
+            or to test this one.
         ModelError: when the run to start from cannot be used, or has other channels, domains, networks or image sizes.
         TrainingError: when a domain has no training slice, or the processes cannot share a batch.
         NonFiniteLossError: when too many losses became non-finite.
@@ -72,7 +73,7 @@ def train(
     config, also = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
     checked_labels(dataset, settings.domains)  # before a folder is claimed
-    check_reduction(config.maps, cohort)
+    check_reduction(config.maps, cohort, "maps.reduction")
     resumes = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
     if config.start_from is not None and not resumes:
         check_start(config.start_from, output, dataset, settings)
@@ -123,6 +124,9 @@ def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool)
     """The settings of the run, of which a resumed one keeps its own, and the further cohorts that they name."""
     if resumes and (output / CONFIG_FILE).is_file():
         config = load_config(file=output / CONFIG_FILE)
+        if (output / MODEL_FILE).is_file() and map_settings(FixedPointGAN.load(output), output) != config.maps:
+            problem = f"{output}: began with other maps, by which its models were chosen"
+            raise UsageError(f"{problem}; give `maps` in its {CONFIG_FILE} their former values")
         also = open_also(config.also, cohort)
         began_with = (config.cohort_digest, *config.also_digests)
         for own, digest in zip((cohort, *also), began_with, strict=True):

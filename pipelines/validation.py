@@ -12,7 +12,7 @@ import pandas as pd
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
 from evaluation.label_free import auc_healthy_against_mixed
-from evaluation.maps import AS_IN_THE_PATENT, MapSettings, anomaly_map
+from evaluation.maps import MapSettings, anomaly_map
 from evaluation.matched import position_matched_auc
 from evaluation.roc import auc_score, operating_threshold
 from evaluation.scores import patient_score, slice_scores
@@ -40,7 +40,7 @@ class Validation:
 
 
 def validation_on(
-    cohort: Cohort, settings: ValidationSettings, screen: Screen, *, maps: MapSettings = AS_IN_THE_PATENT
+    cohort: Cohort, settings: ValidationSettings, screen: Screen, *, maps: MapSettings
 ) -> Validation | None:
     """What the validation slices of a cohort can say of a model; None, with a warning, where they can say nothing.
 

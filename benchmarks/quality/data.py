@@ -72,12 +72,12 @@ _CHANNELS = {"flair": ("flair",), "t1ce": ("t1ce",), "both": ("flair", "t1ce")}
 DATA_SETS = (
     *_EMBEDDED.values(),
     _MEDIAN,
-    replace(_MEDIAN, name="real-flair-median", variant=None),
     *(
         DataSet(name=f"many-{name}", channels=channels, side=64, variant="default", patients=PRETRAINING_PATIENTS)
         for name, channels in _CHANNELS.items()
     ),
     *(DataSet(name=f"real-{name}", channels=channels, side=64, variant=None) for name, channels in _CHANNELS.items()),
+    replace(_MEDIAN, name="real-flair-median", variant=None),
     *(
         replace(
             data,

@@ -85,7 +85,8 @@ def _circumstances(results: Sequence[Result]) -> str:
 def _of_data(data: DataSet, results: Sequence[Result]) -> list[str]:
     by_name = _by(results, "configuration")
     patients = len({name for own in results for name in own["test_patients"]})
-    size = f"{' and '.join(data.channels)}, {data.side} × {data.side}, {counted(patients, 'test patient')}"
+    scaled = "" if data.intensity == "percentile" else f" scaled by {data.intensity}"
+    size = f"{' and '.join(data.channels)}{scaled}, {data.side} × {data.side}, {counted(patients, 'test patient')}"
     scores = [[f"**{name}**: {own[0]['words']}", *_cells(own, _SCORES), str(len(own))] for name, own in by_name.items()]
     lesions = [[f"**{name}**", *_cells(own, _LESIONS)] for name, own in by_name.items()]
     reference = REFERENCE if REFERENCE in by_name else next(iter(by_name))

@@ -13,6 +13,7 @@ from data_prep.cohort import Cohort
 from data_prep.labels import DomainNames
 from evaluation.binarize import BinarizationRule
 from evaluation.difference import signed_difference_map
+from evaluation.maps import signed_anomaly_map
 from evaluation.measure import find_candidates
 from evaluation.translation import labels_with_one_attribute_changed
 from pipelines.measuring import read_patient
@@ -74,12 +75,12 @@ def draw_cases(cases: Sequence[Case], evaluated: Evaluated, rule: BinarizationRu
             figures.show_slice(row[0], image, title=case.words)
             if model:
                 images = patient.images[here]
-                anomaly = evaluated.source.maps_of(case.patient, images, patient.rows["domains"][here]).anomaly
                 healthy = model.translate(images, "healthy")
-                signed = signed_difference_map(images, healthy, reduction=protocol.reduction)[0]
+                signed = signed_anomaly_map(images, healthy, protocol)
+                anomaly = np.abs(signed)
                 figures.show_slice(row[1], healthy[0, 0] * foreground[0], title="healthy translation")
-                limit = max(0.1, float(np.abs(signed).max()))
-                shown = figures.show_difference(row[2], signed, limit, title="difference")
+                limit = max(0.1, float(anomaly.max()))
+                shown = figures.show_difference(row[2], signed[0], limit, title="difference")
             else:
                 whole = evaluated.source.maps_of(case.patient, patient.images, patient.rows["domains"]).anomaly
                 anomaly = np.where(foreground, whole[here], 0)

@@ -36,7 +36,7 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         viewer: HTML with a script that sets `window.fpganViewer`, whose `goTo(right, anterior, superior)` takes mm.
         for_print: without viewer, buttons and scripts.
     """
-    preparation = Preparation.model_validate(report.preparation)
+    preparation, maps = Preparation.model_validate(report.preparation), MapSettings.model_validate(report.maps)
     planes = Planes(shown)
     pictured = report.lesions[:_PICTURED]
     places: list[tuple[int | None, Voxel]] = [(own.number, _voxel_of(own, shown)) for own in pictured]
@@ -50,7 +50,8 @@ def render_patient_page(report: PatientReport, shown: ShownVolumes, viewer: Mark
         viewer=viewer,
         for_print=for_print,
         has_viewer=not for_print and len(planes.axes) > 1,  # of a single slice, the picture shows it all
-        prepared=[*_in_words(preparation), *_maps_in_words(MapSettings.model_validate(report.maps))],
+        prepared=[*_in_words(preparation), *_maps_in_words(maps, report.channels)],
+        cleaned=_cleaned_in_words(maps),
         chart=_chart(report) if report.standing else None,
         comparison=_comparison(report.standing),
         pictures=[list(_draw(report, shown, planes, number, voxel, max_pixels)) for number, voxel in places],
@@ -190,18 +191,26 @@ def _in_words(preparation: Preparation) -> list[tuple[str, str]]:
     return words
 
 
-def _maps_in_words(maps: MapSettings) -> list[tuple[str, str]]:
+def _cleaned_in_words(maps: MapSettings) -> str:
+    """How maps are cleaned; empty where they are not."""
+    steps = [f"rim of {maps.rim_px} px left out"] if maps.rim_px else []
+    steps += [f"median of {maps.median_px} px"] if maps.median_px > 1 else []
+    steps += [f"Gaussian filter of {maps.gaussian_px:g} px"] if maps.gaussian_px else []
+    return ", ".join(steps)
+
+
+def _maps_in_words(maps: MapSettings, channels: Sequence[str]) -> list[tuple[str, str]]:
     """What differs from the patent's maps and candidates, as pairs of what and how."""
-    cleaned = [f"rim of {maps.rim_px} px left out"] if maps.rim_px else []
-    cleaned += [f"median of {maps.median_px} px"] if maps.median_px > 1 else []
-    cleaned += [f"Gaussian filter of {maps.gaussian_px:g} px"] if maps.gaussian_px else []
-    reductions = {"max": "", "mean": "mean over channels"}
-    words = {
-        "Anomaly": reductions.get(str(maps.reduction), f"of channel {maps.reduction} alone"),
-        "Clean-up": ", ".join(cleaned),
-        "Candidates": f"the highest of {maps.quantization_levels} levels" if maps.quantization_levels > 2 else "",
-    }
-    return [(name, how) for name, how in words.items() if how]
+    words = []
+    if isinstance(maps.reduction, int):
+        words.append(("Anomaly", f"of {channels[maps.reduction]} alone"))
+    elif maps.reduction == "mean":
+        words.append(("Anomaly", "mean over channels"))
+    if cleaned := _cleaned_in_words(maps):
+        words.append(("Clean-up", cleaned))
+    if maps.quantization_levels > 2:
+        words.append(("Candidates", f"the highest of {maps.quantization_levels} levels"))
+    return words
 
 
 def _percent(share: float) -> str:

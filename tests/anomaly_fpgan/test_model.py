@@ -84,8 +84,9 @@ def test_a_mean_of_models_translates_to_the_mean_of_their_translations(model: Fi
 
 
 def test_only_models_of_one_kind_have_a_mean(model: FixedPointGAN) -> None:
-    with pytest.raises(ValueError, match="two or more"):
-        FixedPointGAN.combine([model], {})
+    for few in ([], [model]):
+        with pytest.raises(ValueError, match="two or more"):
+            FixedPointGAN.combine(few, {})
     mean = FixedPointGAN.combine([model, another(model, 1)], {})
     with pytest.raises(ValueError, match="each of one generator"):
         FixedPointGAN.combine([mean, model], {})

@@ -47,9 +47,10 @@ def test_the_lower_percentile_keeps_outliers_from_the_scale() -> None:
     assert fit(values, "median", percentiles=(1, 100)) == IntensityScale(low=101, high=101 + 3 * (199 - 101))
 
 
-def test_half_of_the_voxels_at_the_lowest_value_leave_no_scale() -> None:
-    with pytest.raises(DataError, match=r"half of its foreground is 7, which leaves the intensity `median` no scale"):
-        fit(np.array([7, 7, 40], np.float32), "median")
+@pytest.mark.parametrize("rule", ["percentile", "median"])
+def test_too_many_equal_voxels_leave_no_scale(rule: str) -> None:
+    with pytest.raises(DataError, match=rf"too many of its foreground voxels are 7 for the intensity `{rule}`"):
+        fit(np.array([7, 7, 40], np.float32), rule, percentiles=(0, 50))
 
 
 def test_a_window_does_not_depend_on_the_image() -> None:

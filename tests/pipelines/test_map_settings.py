@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,19 @@ def test_a_channel_that_images_lack_is_refused_before_a_run_begins(
 ) -> None:
     result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", "--set=maps.reduction=1")
     assert result.exit_code == 2
-    assert "setting `reduction`: must be max, mean or a channel, 0 (flair), got 1" in result.output
+    assert "setting `maps.reduction`: must be max, mean or a channel, 0 (flair), got 1" in result.output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_keeps_its_maps(fpgan: Callable[..., Any], tiny: Any, smooth: Path, tmp_path: Path) -> None:
+    shutil.copytree(smooth, tmp_path / "run")
+    settings = (smooth / "config.yaml").read_text()
+    assert "gaussian_px: 1.5" in settings
+    (tmp_path / "run" / "config.yaml").write_text(settings.replace("gaussian_px: 1.5", "gaussian_px: 2.0"))
+    result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", "--resume")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'run'}: began with other maps" in result.output
+    assert (tmp_path / "run" / MODEL_FILE).read_bytes() == (smooth / MODEL_FILE).read_bytes()
 
 
 @pytest.mark.parametrize("maps", [{"sharpen_px": 1}, {"median_px": 2}, [1]])

@@ -12,6 +12,7 @@ from data_prep.errors import DataError
 from data_prep.layouts.channels import parse_channels
 from data_prep.layouts.dicom_tree import find_dicom_cases
 from data_prep.preparation import Preparation
+from evaluation.maps import MapSettings
 from pipelines.modality import check_modality, expected_modality
 from pipelines.operating_point import OperatingPoint
 from pipelines.pseudonyms import NamedCase
@@ -76,6 +77,7 @@ def test_a_series_that_nothing_can_refer_to_is_refused_all_the_same(tmp_path: Pa
     reporter = Reporter(
         model=stand_in,
         operating_point=OperatingPoint(candidate=0.2, patient=0.3),
+        maps=MapSettings(),
         task=ReportTask(run=tmp_path, digest="", output=tmp_path / "out", settings=ReportSettings()),
     )
     with pytest.raises(DataError, match="CT series by its header; the model was trained on flair"):

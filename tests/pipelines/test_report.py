@@ -21,6 +21,7 @@ from data_prep.layouts import find_cases
 from data_prep.layouts.brats import find_brats_cases
 from data_prep.layouts.channels import parse_channels
 from data_prep.preparation import Preparation
+from evaluation.maps import MapSettings
 from pipelines.operating_point import OperatingPoint
 from pipelines.pseudonyms import NamedCase
 from pipelines.reporter import Reporter, ReportTask
@@ -61,6 +62,7 @@ def report_on(
     reporter = Reporter(
         model=stand_in,
         operating_point=point,
+        maps=MapSettings(),
         task=ReportTask(run=output, digest="", output=output, settings=settings or ReportSettings()),
     )
     return reporter.report(NamedCase(name=case.patient, case=case)).model_dump()
@@ -322,6 +324,7 @@ def test_pictures_are_given_no_sides_and_no_millimeters(tmp_path: Path) -> None:
     reporter = Reporter(
         model=stand_in,
         operating_point=OperatingPoint(candidate=0.2, patient=0.3),
+        maps=MapSettings(),
         task=ReportTask(run=tmp_path, digest="", output=tmp_path / "out", settings=ReportSettings()),
     )
     report = reporter.report(NamedCase(name="X", case=case))

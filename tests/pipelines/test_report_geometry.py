@@ -18,6 +18,7 @@ from pydicom import dcmread
 from data_prep.layouts.channels import parse_channels
 from data_prep.layouts.dicom_tree import find_dicom_cases
 from data_prep.preparation import Preparation
+from evaluation.maps import MapSettings
 from pipelines.operating_point import OperatingPoint
 from pipelines.pseudonyms import NamedCase
 from pipelines.reporter import Reporter, ReportTask
@@ -69,6 +70,7 @@ def reported(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, np.n
     reporter = Reporter(
         model=stand_in,
         operating_point=OperatingPoint(candidate=0.2, patient=0.3),
+        maps=MapSettings(),
         task=ReportTask(run=tmp_path, digest="0" * 64, output=tmp_path / "out", settings=ReportSettings()),
     )
     reporter.report(NamedCase(name="P1", case=case))

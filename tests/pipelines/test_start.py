@@ -128,7 +128,7 @@ def test_patients_held_out_here_but_trained_on_there_are_refused(
     assert result.exit_code == 2
     (line,) = [line for line in result.output.splitlines() if line.startswith("fpgan: ")]
     assert line.startswith(f"fpgan: {tiny.run}: has seen 4 validation or test patients of {cohort} ({seen[0]}, ")
-    remedy = "put them into its training split with `fpgan prepare --split-csv`, or give another run"
+    remedy = "put them into its training split with `fpgan prepare --split-csv`, or start from another run"
     assert line.endswith(f", …); {remedy}")
     assert not (tmp_path / "run").exists()
 

@@ -27,7 +27,7 @@ from pipelines.errors import UsageError
 from pipelines.screen import Screen
 from pipelines.validation import validation_on
 
-AUTO = ValidationSettings()
+AUTO, MAPS = ValidationSettings(), MapSettings()
 LABELED = ("H0", "D1", "D2", "H3", "D4")
 """Patients with a mask; H for healthy, D for diseased."""
 UNANNOTATED = ("U5", "U6")
@@ -82,7 +82,7 @@ def only(cohort: Cohort, *patients: str) -> Cohort:
 
 
 def measure(cohort: Cohort, model: FixedPointGAN, settings: ValidationSettings = AUTO) -> dict[str, float]:
-    validation = validation_on(cohort, settings, Screen(mute=True))
+    validation = validation_on(cohort, settings, Screen(mute=True), maps=MAPS)
     assert validation is not None
     return validation.score(model)
 
@@ -123,7 +123,7 @@ def slow_numbers(cohort: Cohort, model: FixedPointGAN, *, gaussian_px: float = 0
 
 
 def test_labels_of_both_kinds_give_what_all_images_at_once_give(labeled: Cohort, model: FixedPointGAN) -> None:
-    validation = validation_on(labeled, AUTO, Screen(mute=True))
+    validation = validation_on(labeled, AUTO, Screen(mute=True), maps=MAPS)
     assert validation is not None
     assert validation.choose_by == "auc"
     numbers = validation.score(model)
@@ -196,7 +196,7 @@ def test_patients_without_label_or_mask_keep_their_slices(partly_labeled: Cohort
 
 def test_unannotated_patients_choose_where_labels_cannot(partly_labeled: Cohort, model: FixedPointGAN) -> None:
     cohort = only(partly_labeled, "H0", *UNANNOTATED)
-    validation = validation_on(cohort, AUTO, Screen(mute=True))
+    validation = validation_on(cohort, AUTO, Screen(mute=True), maps=MAPS)
     assert validation is not None
     assert validation.choose_by == "aucp"
     assert validation.score(model) == pytest.approx(slow_aucp(cohort, model), rel=1e-5)
@@ -216,10 +216,12 @@ def slow_aucp(cohort: Cohort, model: FixedPointGAN) -> dict[str, float]:
 
 
 def test_labels_are_preferred_but_aucp_can_be_asked_for(partly_labeled: Cohort, model: FixedPointGAN) -> None:
-    validation = validation_on(partly_labeled, AUTO, Screen(mute=True))
+    validation = validation_on(partly_labeled, AUTO, Screen(mute=True), maps=MAPS)
     assert validation is not None
     assert validation.choose_by == "auc"
-    validation = validation_on(partly_labeled, ValidationSettings(choose_by="aucp"), Screen(mute=True))
+    validation = validation_on(
+        partly_labeled, ValidationSettings(choose_by="aucp"), Screen(mute=True), maps=MapSettings()
+    )
     assert validation is not None
     assert validation.choose_by == "aucp"
     assert validation.score(model) == pytest.approx(slow_aucp(partly_labeled, model), rel=1e-5)  # without D1
@@ -254,9 +256,9 @@ def test_a_slice_with_a_small_lesion_is_not_unannotated(labeled: Cohort, screen:
         slices=cohort.slices.assign(domains=cohort.slices["domains"].where(~small, "")),
         patients=cohort.patients.assign(domain=cohort.patients["domain"].where(cohort.patients["patient"] != "D1", "")),
     )
-    assert validation_on(cohort, AUTO, screen) is None
+    assert validation_on(cohort, AUTO, screen, maps=MAPS) is None
     without_mask = cohort.patients.assign(mask="")
-    validation = validation_on(replace(cohort, patients=without_mask), AUTO, screen)
+    validation = validation_on(replace(cohort, patients=without_mask), AUTO, screen, maps=MAPS)
     assert validation is not None
     assert validation.choose_by == "aucp"
 
@@ -266,11 +268,11 @@ def test_last_measures_what_can_be_measured_and_chooses_nothing(
 ) -> None:
     last = ValidationSettings(choose_by="last")
     for cohort in (labeled, only(partly_labeled, "H0", *UNANNOTATED)):
-        validation = validation_on(cohort, last, screen)
+        validation = validation_on(cohort, last, screen, maps=MAPS)
         assert validation is not None
         assert validation.choose_by is None
         assert validation.score(model) == measure(cohort, model)
-    assert validation_on(only(labeled, "H0"), last, screen) is None
+    assert validation_on(only(labeled, "H0"), last, screen, maps=MAPS) is None
     assert spoken(screen) == ""
 
 
@@ -376,7 +378,7 @@ def test_auto_warns_where_nothing_can_choose(
 ) -> None:
     domains = labeled.settings.domains.model_copy(update=changes)
     cohort = replace(only(labeled, *patients), settings=labeled.settings.model_copy(update={"domains": domains}))
-    assert validation_on(cohort, AUTO, screen) is None
+    assert validation_on(cohort, AUTO, screen, maps=MAPS) is None
     assert spoken(screen) == f"warning: {warning}\n"
 
 
@@ -398,7 +400,12 @@ def test_asking_for_the_impossible_says_what_is_missing(
         "validation slice; choose auto, or prepare it with such patients"
     )
     with pytest.raises(UsageError) as caught:
-        validation_on(only(partly_labeled, *patients), ValidationSettings(choose_by=choose_by), Screen(mute=True))
+        validation_on(
+            only(partly_labeled, *patients),
+            ValidationSettings(choose_by=choose_by),
+            Screen(mute=True),
+            maps=MapSettings(),
+        )
     assert str(caught.value) == message
 
 
