@@ -36,6 +36,14 @@ def adopt(fpgan: Callable[..., Any], cohort: Path, run: Path, start: Path, *opti
     assert result.exit_code == 0, result.output
 
 
+@pytest.fixture(scope="module")
+def evaluation(fpgan: Callable[..., Any], tiny: Any, smooth: Path) -> Path:
+    """That of the run `smooth`, with no word of maps."""
+    result = fpgan("evaluate", smooth, tiny.cohort, "--output", smooth.parent / "evaluation", "--set=resamples=20")
+    assert result.exit_code == 0, result.output
+    return smooth.parent / "evaluation"
+
+
 def test_maps_travel_with_the_model_and_to_runs_that_go_on_from_it(
     fpgan: Callable[..., Any], tiny: Any, smooth: Path, tmp_path: Path
 ) -> None:
@@ -48,31 +56,25 @@ def test_maps_travel_with_the_model_and_to_runs_that_go_on_from_it(
 
 
 def test_an_evaluation_makes_maps_as_the_run_says_unless_told_otherwise(
-    fpgan: Callable[..., Any], tiny: Any, smooth: Path, tmp_path: Path
+    fpgan: Callable[..., Any], tiny: Any, smooth: Path, evaluation: Path, tmp_path: Path
 ) -> None:
-    def evaluate(name: str, *options: str) -> dict[str, Any]:
-        result = fpgan("evaluate", smooth, tiny.cohort, "-o", tmp_path / name, "--set=resamples=20", *options)
-        assert result.exit_code == 0, result.output
-        return metrics_of(tmp_path / name)
-
-    as_trained = evaluate("as_trained")
+    as_trained = metrics_of(evaluation)
     assert CHOICES.items() <= as_trained["protocol"].items()
     assert "reports" in as_trained
-    given = evaluate("given", *(f"--set={name}={value}" for name, value in CHOICES.items()))
-    assert given == as_trained
-    raw = evaluate("raw", "--set=gaussian_px=0")
+    result = fpgan("evaluate", smooth, tiny.cohort, "-o", tmp_path / "raw", "--set=resamples=20", "--set=gaussian_px=0")
+    assert result.exit_code == 0, result.output
+    raw = metrics_of(tmp_path / "raw")
     assert raw["protocol"] == as_trained["protocol"] | {"gaussian_px": 0}
     assert "reports" not in raw  # which smooth
     assert raw["pixels"]["average_precision"] != as_trained["pixels"]["average_precision"]
 
 
 def test_reports_score_and_show_what_evaluations_measure(
-    fpgan: Callable[..., Any], tiny: Any, smooth: Path, tmp_path: Path
+    fpgan: Callable[..., Any], tiny: Any, smooth: Path, evaluation: Path, tmp_path: Path
 ) -> None:
-    result = fpgan("evaluate", smooth, tiny.cohort, "--output", tmp_path / "evaluation", "--set=resamples=20")
-    assert result.exit_code == 0, result.output
-    measured = pd.read_csv(tmp_path / "evaluation" / "patients.csv").set_index("patient")["score"]
-    result = fpgan("report", smooth, tiny.brats, "--output", tmp_path / "reports")
+    measured = pd.read_csv(evaluation / "patients.csv").set_index("patient")["score"]
+    patients = [tiny.brats / str(patient) for patient in measured.index]
+    result = fpgan("report", smooth, *patients, "--output", tmp_path / "reports")
     assert result.exit_code == 0, result.output
     peaks = {}
     for patient in measured.index:
@@ -85,7 +87,7 @@ def test_reports_score_and_show_what_evaluations_measure(
         assert "the highest of 3 levels" in page
         peaks[patient] = np.abs(np.asarray(nib.load(folder / "difference.nii.gz").dataobj)).max()
         assert 0.5 * report["score"] < peaks[patient] <= report["score"] + 1e-4  # enlarging lowers peaks
-    plain = fpgan("report", tiny.run, tiny.brats, "--output", tmp_path / "plain")
+    plain = fpgan("report", tiny.run, *patients, "--output", tmp_path / "plain")
     assert plain.exit_code == 0, plain.output
     for patient, peak in peaks.items():
         folder = tmp_path / "plain" / str(patient)
