@@ -45,9 +45,10 @@ def combine(
     if len({run.resolve() for run in runs}) < max(2, len(runs)):
         raise UsageError("give two runs or more, each once")
     cohort = open_cohort(cohort_path)
+    digest = cohort.digest()
     models = [FixedPointGAN.load(run) for run in runs]
     for run, model in zip(runs, models, strict=True):
-        if model.metadata.get("cohort_digest") != cohort.digest():
+        if model.metadata.get("cohort_digest") != digest:
             raise DataError(f"is not the cohort that {run} was trained on", path=cohort_path)
         _check_likeness(run, model, runs[0], models[0])
     # Nothing is chosen here, so nothing need be said of how.

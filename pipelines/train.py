@@ -124,7 +124,8 @@ def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool)
     """The settings of the run, of which a resumed one keeps its own, and the further cohorts that they name."""
     if resumes and (output / CONFIG_FILE).is_file():
         config = load_config(file=output / CONFIG_FILE)
-        if (output / MODEL_FILE).is_file() and map_settings(FixedPointGAN.load(output), output) != config.maps:
+        kept = FixedPointGAN.load(output, device="cpu") if (output / MODEL_FILE).is_file() else None
+        if kept and map_settings(kept, output) != config.maps:
             problem = f"{output}: began with other maps, by which its models were chosen"
             raise UsageError(f"{problem}; give `maps` in its {CONFIG_FILE} their former values")
         also = open_also(config.also, cohort)

@@ -219,9 +219,7 @@ def test_labels_are_preferred_but_aucp_can_be_asked_for(partly_labeled: Cohort, 
     validation = validation_on(partly_labeled, AUTO, Screen(mute=True), maps=MAPS)
     assert validation is not None
     assert validation.choose_by == "auc"
-    validation = validation_on(
-        partly_labeled, ValidationSettings(choose_by="aucp"), Screen(mute=True), maps=MapSettings()
-    )
+    validation = validation_on(partly_labeled, ValidationSettings(choose_by="aucp"), Screen(mute=True), maps=MAPS)
     assert validation is not None
     assert validation.choose_by == "aucp"
     assert validation.score(model) == pytest.approx(slow_aucp(partly_labeled, model), rel=1e-5)  # without D1
@@ -404,7 +402,7 @@ def test_asking_for_the_impossible_says_what_is_missing(
             only(partly_labeled, *patients),
             ValidationSettings(choose_by=choose_by),
             Screen(mute=True),
-            maps=MapSettings(),
+            maps=MAPS,
         )
     assert str(caught.value) == message
 
