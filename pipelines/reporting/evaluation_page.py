@@ -53,6 +53,7 @@ def write_evaluation_page(output: Path, evaluation: Evaluation) -> None:
         origin=evaluated.origin,
         metrics=metrics,
         channels=", ".join(preparation.channels),
+        choices=[f"{name} {value}" for name, value in evaluated.protocol.model_dump(exclude_defaults=True).items()],
         is_radiological=preparation.axis != "sagittal" and preparation.field_of_view_mm != "whole",
         columns=[NUMBER_TITLES[name] for name in COMPARED],
         methods=[(title, [_cell(own, name) for name in COMPARED]) for title, own in methods.items()],

@@ -259,9 +259,11 @@ def test_settings_change_numbers_and_are_recorded(fpgan: Callable[..., Any], map
         for setting in settings:
             key, value = setting.split("=")
             assert str(metrics["protocol"][key]) == value
+            assert f"{key} {value}" in (output / "index.html").read_text()
         return metrics
 
     default = metrics_of(mapped.exact)
+    assert "min_size_px" not in (mapped.exact / "index.html").read_text()
     metrics = evaluate("min_size_px=50")
     big = (table_of(mapped.exact, "lesions")["size_px"] > 50).sum()
     assert metrics["lesions"]["n_lesions"] == big < default["lesions"]["n_lesions"]
