@@ -121,12 +121,7 @@ class FixedPointGAN:
             metadata=metadata,
             members=len(models),
         )
-        weights = {
-            f"members.{number}.{name}": weight
-            for number, model in enumerate(models)
-            for name, weight in model.translator.state_dict().items()
-        }
-        mean.translator.load_state_dict(weights)
+        mean.translator.load_state_dict(MeanTranslator(model.translator for model in models).state_dict())
         mean.translator.to(next(first.translator.parameters()).device)
         return mean
 

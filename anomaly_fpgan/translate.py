@@ -59,7 +59,7 @@ class Translator(nn.Module):
 class MeanTranslator(nn.Module):
     """The mean of what several translators give: what one alone has made up is divided by their number."""
 
-    def __init__(self, members: Iterable[Translator]) -> None:
+    def __init__(self, members: Iterable[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
