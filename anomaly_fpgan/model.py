@@ -33,7 +33,8 @@ class FixedPointGAN:
     """Translates images between domains.
 
     Args:
-        image_shape: (C, H, W) the model was trained on; C must match at use, H and W may differ.
+        image_shape: (C, H, W) that the networks were trained on, C of all the slices that they see at once; C must
+            match at use, H and W may differ.
         domains: what an image can be.
         networks: size of the generator.
         precision: what it was trained in, and translates in.
@@ -141,45 +142,78 @@ class FixedPointGAN:
         content = save(weights, {"fpgan": text})  # the library's own files are for their owner's eyes alone
         write_atomically(Path(path), lambda temporary: temporary.write_bytes(content))
 
-    def translate(self, slices: Images, domain: str | Iterable[str] = "healthy", *, batch_size: int = 64) -> Images:
-        """Translate images (N, C, H, W) in [0, 1] to `domain`.
+    def translate(
+        self,
+        slices: Images,
+        domain: str | Iterable[str] = "healthy",
+        *,
+        neighbors: np.ndarray | None = None,
+        batch_size: int = 64,
+    ) -> Images:
+        """Translate images (S, C, H, W) in [0, 1] to `domain`.
 
         Args:
             slices: array or tensor of floats; the result is of the same kind, float32, on the CPU.
             domain: a domain's name; for attributes, the names of all that shall hold, `"healthy"` for none of them.
+            neighbors: for a model with `networks.neighbor_mm`, (N, 3) int: which of `slices` each of N translations is
+                made of, as `data_prep.neighbors` gives it. Without, every slice is seen as its own neighbor.
             batch_size: images translated at once; half as many where a GPU has not enough memory.
 
-        Raises:
-            ValueError: for an unknown domain or images of the wrong shape.
-        """
-        if slices.ndim != 4 or slices.shape[1] != self.image_shape[0]:
-            raise ValueError(f"`slices` must be (N, {self.image_shape[0]}, H, W), got {tuple(slices.shape)}")
-        label = self.domains.healthy_label() if domain == "healthy" else self.domains.encode(domain)
-        return self.translate_labels(slices, label.expand(len(slices), -1), batch_size=batch_size)
+        Returns:
+            (N, C, H, W), of the middle slices of `neighbors`; of all slices without it.
 
-    def translate_labels(self, slices: Images, labels: np.ndarray | Tensor, *, batch_size: int = 64) -> Images:
+        Raises:
+            ValueError: for an unknown domain, images or neighbors of the wrong shape.
+        """
+        count = len(slices if neighbors is None else neighbors)
+        label = self.domains.healthy_label() if domain == "healthy" else self.domains.encode(domain)
+        return self.translate_labels(slices, label.expand(count, -1), neighbors=neighbors, batch_size=batch_size)
+
+    def translate_labels(
+        self,
+        slices: Images,
+        labels: np.ndarray | Tensor,
+        *,
+        neighbors: np.ndarray | None = None,
+        batch_size: int = 64,
+    ) -> Images:
         """Translate each image to its own target: `labels` is (N, K); the rest is as in `translate`."""
+        seen = self.networks.slices_seen
+        channels = self.image_shape[0] // seen
+        if slices.ndim != 4 or slices.shape[1] != channels:
+            raise ValueError(f"`slices` must be (S, {channels}, H, W), got {tuple(slices.shape)}")
+        if neighbors is None:
+            neighbors = np.arange(len(slices))[:, None].repeat(seen, 1)
+        if neighbors.ndim != 2 or neighbors.shape[1] != seen:
+            raise ValueError(f"`neighbors` must be (N, {seen}), got {neighbors.shape}")
         try:
-            return self._translate(slices, labels, batch_size)
+            return self._translate(slices, labels, neighbors, batch_size)
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
-        return self.translate_labels(slices, labels, batch_size=batch_size // 2)
+        return self.translate_labels(slices, labels, neighbors=neighbors, batch_size=batch_size // 2)
 
-    def _translate(self, slices: Images, labels: np.ndarray | Tensor, batch_size: int) -> Images:
+    def _translate(self, slices: Images, labels: np.ndarray | Tensor, neighbors: np.ndarray, batch_size: int) -> Images:
         parameter = next(self.translator.parameters())
-        images, targets = torch.as_tensor(slices), torch.as_tensor(labels)
-        results = torch.empty(images.shape, dtype=torch.float32)
+        images: Tensor = torch.as_tensor(slices)
+        targets, rows = torch.as_tensor(labels), torch.as_tensor(neighbors)
+        results = torch.empty((len(rows), *images.shape[1:]), dtype=torch.float32)
         with torch.inference_mode(), autocast(parameter.device, self.precision):
-            for start in range(0, len(images), batch_size):
+            for start in range(0, len(rows), batch_size):
                 part = slice(start, start + batch_size)
-                batch = to_network_range(images[part].to(parameter.device, torch.float32))
+                together = images[rows[part]].flatten(1, 2)
+                batch = to_network_range(together.to(parameter.device, torch.float32))
                 label = targets[part].to(parameter.device, torch.float32)
                 translated = self.translator(batch, label)
                 if self.networks.mirror_averaging:
                     translated = (translated + self.translator(batch.flip(-1), label).flip(-1)) / 2
-                results[part] = to_stored_range(translated).cpu()
+                results[part] = to_stored_range(_middle(translated, rows.shape[1])).cpu()
         return results.numpy() if isinstance(slices, np.ndarray) else results
+
+
+def _middle(images: Tensor, slices: int) -> Tensor:
+    """The channels of the middle one of the slices that make up images: (N, slices · C, H, W) to (N, C, H, W)."""
+    return images.unflatten(1, (slices, -1))[:, slices // 2]
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:
@@ -200,4 +234,4 @@ def build_translator(image_shape: tuple[int, int, int], domains: DomainScheme, n
         margin=networks.generator_margin,
         start=networks.generator_start,
     )
-    return Translator(generator, networks.output_rule)
+    return Translator(generator, networks.output_rule, slices=networks.slices_seen)

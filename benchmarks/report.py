@@ -50,9 +50,9 @@ class Darkener(FixedPointGAN):
 
     slices = 0
 
-    def translate(self, slices: Any, domain: Any = "healthy", *, batch_size: int = 64) -> Any:
+    def translate(self, slices: Any, domain: Any = "healthy", **how: Any) -> Any:
         self.slices = len(slices)
-        super().translate(slices, domain, batch_size=batch_size)
+        super().translate(slices, domain, **how)
         return np.where(slices > BRIGHT, np.float32(0.5), slices)
 
 

@@ -79,30 +79,6 @@ class Cohort:
         return hashlib.sha256(text.encode(errors=UNDECODABLE)).hexdigest()
 
 
-class CohortDataset:
-    """The labeled slices of one split: item `n` is an image (C, H, W) float16 in [0, 1] and its label (K,) float32.
-
-    `domains` holds the labels of all items (N, K), `patients` whose image each item is (N,), `rows` the items' rows of
-    the cohort's slice table.
-    """
-
-    def __init__(self, cohort: Cohort, split: str) -> None:
-        self.cohort = cohort
-        rows = cohort.split(split)
-        self.rows = rows[rows["domains"] != ""].reset_index(drop=True)
-        self.domains = cohort.settings.domains.encode(self.rows["domains"])
-        self.patients = self.rows["patient"].to_numpy(str)
-        self._places = self.rows["row"].to_numpy()
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        # A copy, so that the file is closed again.
-        image = np.array(self.cohort.images(self.patients[index])[self._places[index]])
-        return image, self.domains[index]
-
-
 def open_cohort(path: Path | str) -> Cohort:
     """Open what `fpgan prepare` wrote.
 

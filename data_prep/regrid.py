@@ -55,14 +55,14 @@ def slices_on_cohort_grid(volume: Volume, cohort: Cohort, patient: str) -> np.nd
 def slice_spacing_mm_of(cohort: Cohort, patient: str) -> tuple[float, float, float] | None:
     """Distance in mm between a patient's slices before any was left out, and between their rows and columns.
 
-    None where the source says nothing of its size, as pictures do not: its affine is the identity then.
+    None where the source says nothing of its size.
 
     Raises:
         DataError: when the cohort's tables are damaged.
     """
     preparation = cohort.settings.preparation
     source, grid, (_, _, height, width) = _recorded(cohort, patient)
-    if np.array_equal(source.source.affine, np.eye(4)):
+    if not source.source.is_sized:
         return None
     slices, rows, columns = slice_spacing_mm(grid.spacing_mm, preparation.axis)
     return slices, rows * height / preparation.size[0], columns * width / preparation.size[1]

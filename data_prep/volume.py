@@ -43,6 +43,11 @@ class SourceGrid:
     has_anatomy: bool = True
     slice_names: tuple[str, ...] = ()
 
+    @property
+    def is_sized(self) -> bool:
+        """Whether it says how large a voxel is; of pictures, which do not, the affine is the identity."""
+        return not np.array_equal(self.affine, np.eye(4))
+
     def from_ras(self, array: np.ndarray) -> np.ndarray:
         """Reorder an (I, J, K) array from RAS+ order into the order of the file."""
         ras = nib.orientations.axcodes2ornt("RAS")

@@ -8,7 +8,8 @@ from pathlib import Path
 from anomaly_fpgan.domains import DomainScheme
 from anomaly_fpgan.errors import TrainingError
 from anomaly_fpgan.training.images import checked_labels
-from data_prep.cohort import Cohort, CohortDataset, open_cohort
+from data_prep.cohort import Cohort, open_cohort
+from data_prep.dataset import CohortDataset
 from data_prep.errors import DataError
 from pipelines.errors import UsageError
 from pipelines.screen import counted

@@ -76,7 +76,7 @@ def evaluate(
         origin=f"model of iteration {iteration}",
         cohort=cohort,
         protocol=protocol,
-        source=ModelMaps(model=model, domains=cohort.settings.domains, protocol=protocol),
+        source=ModelMaps(model=model, cohort=cohort, protocol=protocol),
         model=model,
     )
     return _evaluate(evaluated, output, screen, existing, inputs=[run, cohort_path])

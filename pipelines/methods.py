@@ -13,7 +13,7 @@ import pandas as pd
 
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
-from data_prep.labels import DomainNames
+from data_prep.neighbors import neighbors_in
 from evaluation.baselines import (
     PositionTable,
     foreground_areas,
@@ -90,17 +90,20 @@ class ModelMaps:
     """Maps that a model makes."""
 
     model: FixedPointGAN
-    domains: DomainNames
+    cohort: Cohort
     protocol: Protocol
 
     def maps_of(self, patient: str, images: np.ndarray, texts: pd.Series) -> MethodMaps:
-        healthy = self.model.translate(images, "healthy")
+        domains = self.cohort.settings.domains
+        neighbors = neighbors_in(self.cohort, patient, self.model.networks.neighbor_mm)
+        healthy = self.model.translate(images, "healthy", neighbors=neighbors)
         # Healthy slices were translated to their own domain already; slices of no domain have none.
-        same = np.where((texts == self.domains.healthy_text).to_numpy(), same_domain_l1(images, healthy), np.nan)
-        diseased = self.domains.is_diseased(texts)
+        same = np.where((texts == domains.healthy_text).to_numpy(), same_domain_l1(images, healthy), np.nan)
+        diseased = domains.is_diseased(texts)
         if diseased.any():
-            own = images[diseased]
-            same[diseased] = same_domain_l1(own, self.model.translate_labels(own, self.domains.encode(texts[diseased])))
+            labels = domains.encode(texts[diseased])
+            own = self.model.translate_labels(images, labels, neighbors=neighbors[diseased])
+            same[diseased] = same_domain_l1(images[diseased], own)
         return MethodMaps(anomaly=anomaly_map(images, healthy, self.protocol), same_l1=same)
 
 

@@ -17,10 +17,12 @@ from pydantic import ValidationError
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.case import Case
 from data_prep.errors import DataError, without_private_text
+from data_prep.neighbors import neighbor_rows
 from data_prep.patient import fingerprint, read_and_prepare, read_labels
-from data_prep.preparation import Preparation
+from data_prep.preparation import Preparation, PreparedSlices
 from data_prep.readers.foreign import bounded_by_memory
 from data_prep.settings import CohortSettings
+from data_prep.slicing import slice_spacing_mm
 from data_prep.volume import Volume
 from evaluation.maps import MapSettings
 from evaluation.scores import patient_score
@@ -142,7 +144,7 @@ class Reporter:
             check_inputs(volume, preparation, self.inputs)
         with clock("translate"):
             images = np.asarray(prepared.images, np.float32)
-            healthy = self.model.translate(images, "healthy")
+            healthy = self.model.translate(images, "healthy", neighbors=self._neighbors(volume, prepared))
         with clock("localize"):
             maps = maps_of(images, healthy, self.maps)
             found = localize(volume, prepared, maps, preparation, threshold=self.operating_point.candidate)
@@ -181,6 +183,12 @@ class Reporter:
         )
         result = PatientResult(report=report, volume=volume, found=found, shown=shown, headers=headers)
         return write_patient(self.task.output, files, result, clock, self.task.settings)
+
+    def _neighbors(self, volume: Volume, prepared: PreparedSlices) -> np.ndarray:
+        """Which of the slices the model sees beside each."""
+        spacing, *_ = slice_spacing_mm(prepared.grid.spacing_mm, self.preparation.axis)
+        known = spacing if volume.source.is_sized else None
+        return neighbor_rows(prepared.indices, known, self.model.networks.neighbor_mm)
 
     def _provenance(self, case: Case, volume: Volume, clock: Clock) -> dict[str, Any]:
         """What a report was made of and by."""

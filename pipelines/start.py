@@ -8,7 +8,7 @@ from anomaly_fpgan.errors import ModelError
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.images import read_image
 from anomaly_fpgan.training.start import read_start
-from data_prep.cohort import CohortDataset
+from data_prep.dataset import CohortDataset
 from pipelines.errors import UsageError
 from pipelines.screen import counted
 from pipelines.seen_scans import SEEN_SCANS, held_out_but_seen, some_of

@@ -27,7 +27,8 @@ from anomaly_fpgan.training.processes import Processes, joined
 from anomaly_fpgan.training.run import check_batch_size
 from anomaly_fpgan.training.run import train as train_model
 from anomaly_fpgan.training.together import Together
-from data_prep.cohort import Cohort, CohortDataset, open_cohort
+from data_prep.cohort import Cohort, open_cohort
+from data_prep.dataset import CohortDataset
 from data_prep.errors import DataError
 from pipelines.also import open_also
 from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
@@ -69,15 +70,16 @@ def train(
         TrainingStopped: after Ctrl-C or SIGTERM, with the command that goes on.
     """
     cohort = open_cohort(cohort_path)
-    dataset = CohortDataset(cohort, "train")
     config, also = _settings(cohort, output, config, resumes=existing is Existing.RESUME)
     settings = config.training
+    dataset, *others = (
+        CohortDataset(own, "train", neighbor_mm=settings.networks.neighbor_mm) for own in (cohort, *also)
+    )
     checked_labels(dataset, settings.domains)  # before a folder is claimed
     check_reduction(config.maps, cohort, "maps.reduction")
     resumes = existing is Existing.RESUME and (output / CHECKPOINT_FILE).is_file()
     if config.start_from is not None and not resumes:
         check_start(config.start_from, output, dataset, settings)
-    datasets = [dataset, *(CohortDataset(own, "train") for own in also)]
     inputs = describe_inputs(cohort)
     device = choose_device(settings.device)
     with joined(device) as processes:
@@ -85,14 +87,14 @@ def train(
         validation = validation_on(cohort, config.validation, screen, maps=config.maps)
         _claim(cohort, output, config, existing, device, processes)
         screen.say(
-            f"  {' and as often '.join(map(_size, datasets))}, "
+            f"  {' and as often '.join(map(_size, (dataset, *others)))}, "
             f"{settings.iterations} iterations of {settings.batch_size} images, {_where(device, processes)}"
         )
         with screen.progress("Training", settings.iterations) as show:
             display = TrainingDisplay(screen)
             try:
                 model = train_model(
-                    Together(datasets, settings.domains) if also else dataset,
+                    Together([dataset, *others], settings.domains) if others else dataset,
                     settings,
                     output=output,
                     validate=validation.score if validation else None,

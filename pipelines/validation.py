@@ -11,6 +11,7 @@ import pandas as pd
 
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
+from data_prep.neighbors import neighbors_in
 from evaluation.label_free import auc_healthy_against_mixed
 from evaluation.maps import MapSettings, anomaly_map
 from evaluation.matched import position_matched_auc
@@ -166,18 +167,29 @@ def _translate(
     for start in range(0, len(slices), _SLICES_AT_ONCE):
         part = slices[start : start + _SLICES_AT_ONCE]
         place = slice(start, start + len(part))
-        images = _read(cohort, part)
-        translated = model.translate(images, "healthy")
+        slices_seen, neighbors = _read(cohort, part, model.networks.neighbor_mm)
+        images = slices_seen[neighbors[:, neighbors.shape[1] // 2]]
+        translated = model.translate(slices_seen, "healthy", neighbors=neighbors)
         scores[place] = slice_scores(anomaly_map(images, translated, maps))
         # For healthy slices that was their own domain already.
         diseased = domains.is_diseased(part["domains"])
         labels = domains.encode(part["domains"])[diseased]
-        translated[diseased] = model.translate_labels(images[diseased], labels)
+        translated[diseased] = model.translate_labels(slices_seen, labels, neighbors=neighbors[diseased])
         same_l1[place] = same_domain_l1(images, translated)
     return scores, same_l1
 
 
-def _read(cohort: Cohort, slices: pd.DataFrame) -> np.ndarray:
-    """Images (N, C, H, W) float32 of slices sorted by patient; each patient's file is opened once."""
-    parts = [cohort.images(str(name))[own["row"].to_numpy()] for name, own in slices.groupby("patient")]
-    return np.concatenate(parts).astype(np.float32)
+def _read(cohort: Cohort, slices: pd.DataFrame, neighbor_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Images (M, C, H, W) float32 of N slices sorted by patient and of their neighbors, and which each is seen with.
+
+    The latter is (N, 3), or (N, 1) without neighbors; see `neighbor_rows`. Each patient's file is opened once.
+    """
+    images, neighbors, count = [], [], 0
+    for name, own in slices.groupby("patient"):
+        rows = own["row"].to_numpy()
+        seen = neighbors_in(cohort, str(name), neighbor_mm)[rows] if neighbor_mm else rows[:, None]
+        needed, places = np.unique(seen, return_inverse=True)
+        images.append(cohort.images(str(name))[needed])
+        neighbors.append(places.reshape(seen.shape) + count)
+        count += len(needed)
+    return np.concatenate(images).astype(np.float32), np.concatenate(neighbors)

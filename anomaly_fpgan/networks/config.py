@@ -28,6 +28,9 @@ class NetworkConfig(BaseModel):
     generator_start: GeneratorStart = "random"
     """`random`: the delta of a fresh generator is noise. `identity`: it is 0, so that every image begins as a fixed
     point, and no noise teaches the critic."""
+    neighbor_mm: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Distance of the slices before and after that the networks see beside each slice; 0 shows none. All three are
+    translated, the middle one counts."""
     mirror_averaging: bool = False
     """A trained model gives the mean of an image's translation and of its mirror image's, mirrored back."""
     discriminator_width: int = Field(default=64, ge=1)
@@ -42,3 +45,8 @@ class NetworkConfig(BaseModel):
     that a translation to healthy is held against healthy images alone."""
     output_rule: OutputRule = "additive"
     """How the delta meets the image; see `anomaly_fpgan.translate`."""
+
+    @property
+    def slices_seen(self) -> int:
+        """Slices that make up what the networks call an image, their channels one after the other."""
+        return 3 if self.neighbor_mm else 1

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anomaly_fpgan.errors import TrainingError
 from anomaly_fpgan.training.augmentation import augment, moves_pixels
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.draws import Draw, Draws
@@ -49,6 +50,12 @@ class Batches:
         channels, height, width = read_image(dataset, 0).shape
         self.dataset = dataset
         self.image_shape = (channels, height, width)
+        self._slices = config.networks.slices_seen
+        if channels % self._slices:
+            raise TrainingError(
+                f"training images must hold the channels of {self._slices} slices, as `networks.neighbor_mm` asks for, "
+                f"got {channels} channels"
+            )
         self.device = device
         self.first = first
         self.draws = Draws(
@@ -58,7 +65,7 @@ class Batches:
             domains=config.domains,
             batch_size=config.batch_size,
             augmentation=config.augmentation,
-            image_shape=self.image_shape,
+            image_shape=(channels // self._slices, height, width),
             seed=config.seed,
         )
         self._processes = processes
@@ -87,7 +94,8 @@ class Batches:
     def _finish(self, draw: Draw, images: Tensor) -> Batch:
         values = self._to_device(draw)
         affine = values["affine"].view(-1, 2, 3) if self._moves_pixels else None
-        gamma = values["gamma"] if self._changes_values else None
+        # A scanner's contrast is that of all its slices.
+        gamma = values["gamma"].repeat(1, self._slices) if self._changes_values else None
         return Batch(
             x=to_network_range(augment(images.float(), values["flip"][:, 0], affine, gamma)),
             c_x=values["c_x"],

@@ -168,8 +168,11 @@ class Milestones:
 
     def _draw_samples(self, trainer: FixedPointTrainer, model: FixedPointGAN) -> np.ndarray:
         """Four columns: input, same-domain, cross-domain, difference to the latter; a row for each channel."""
-        images, labels, targets = trainer.batches.examples(_EXAMPLES)
-        same, cross = model.translate_labels(images, labels), model.translate_labels(images, targets)
+        stacks, labels, targets = trainer.batches.examples(_EXAMPLES)
+        neighbors = np.arange(len(stacks) * model.networks.slices_seen).reshape(len(stacks), -1)
+        slices = stacks.reshape(neighbors.size, -1, *stacks.shape[2:])
+        images = slices[neighbors[:, neighbors.shape[1] // 2]]
+        same, cross = (model.translate_labels(slices, own, neighbors=neighbors) for own in (labels, targets))
         columns = torch.cat([images, same, cross, (cross - images).abs()], -1)
         picture = (columns.flatten(0, 2).clamp(0, 1) * 255).byte().numpy()
         folder = self.output / SAMPLES_FOLDER

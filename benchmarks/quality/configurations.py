@@ -39,6 +39,7 @@ _LONG = {
     "augmentation": {"rotation_degrees": 180, "shift": 0.1, "scale": 0.2, "log_gamma": 0.3},
     **_IDENTITY_START,
 }
+_NEIGHBORS = {"networks": {"neighbor_mm": 4.0}}
 _UNTOUCHED = {"iterations": 1, "critic_steps": 2}
 """An iteration of the critic alone: the generator stays as it came."""
 _MIRRORED = {"networks": {"mirror_averaging": True}}
@@ -70,6 +71,13 @@ _TOGETHER = replace(
     "averaging",
     training={**_PRETRAINED.training, **_MIRRORED},
     also=_FLAIR,
+)
+_TOGETHER_WITH_NEIGHBORS = replace(
+    _TOGETHER,
+    name="pretrained-neighbors",
+    words="begun as `neighbors` on 64 embedded patients, then as `pretrained-together`",
+    training={**_PRETRAINED.training, "networks": {**_MIRRORED["networks"], **_NEIGHBORS["networks"]}},
+    first=_NEIGHBORS,
 )
 _TOGETHER_FROM_IDENTITY = replace(
     _TOGETHER,
@@ -129,13 +137,26 @@ CONFIGURATIONS = (
     ),
     Configuration(name="additive", words="x + δ everywhere", training={"networks": {"output_rule": "additive"}}),
     Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
+    Configuration(name="neighbors", words="the slices 4 mm before and after are seen, too", training=_NEIGHBORS),
+    Configuration(
+        name="neighbors-mirror", words="the same; mirror averaging", training=_NEIGHBORS, wrap=mirror_averaged
+    ),
     Configuration(name="no-margin", words="no margin around images", training={"networks": {"generator_margin": 0}}),
     Configuration(name="not-averaged", words="the last weights, not averaged ones", training={"averaging": 0.0}),
     Configuration(name="learning-rate-2e-4", words="learning rate 2e-4", training={"learning_rate": 2e-4}),
     Configuration(
         name="demo",
-        words="400 iterations of 16, translations of image and mirror image averaged: the preset `demo`",
+        words="400 iterations of 16, translations of image and mirror image averaged",
         training={"iterations": 400, "batch_size": 16, **_MIRRORED},
+    ),
+    Configuration(
+        name="demo-neighbors",
+        words="the same, and the slices 4 mm before and after are seen: the preset `demo`",
+        training={
+            "iterations": 400,
+            "batch_size": 16,
+            "networks": {**_MIRRORED["networks"], **_NEIGHBORS["networks"]},
+        },
     ),
     Configuration(
         name="warmup", words="the critic alone for 400 iterations before the 500 of both networks", training=_WARMED
@@ -196,6 +217,13 @@ CONFIGURATIONS = (
         words="the same, trained as `warmup-identity-start`",
         first=_WARMED_FROM_IDENTITY,
     ),
+    replace(
+        _EMBEDDED_ONLY,
+        name="embedded-neighbors",
+        words="the same as `embedded-only`, trained as `neighbors`",
+        training={**_UNTOUCHED, "networks": {**_MIRRORED["networks"], **_NEIGHBORS["networks"]}},
+        first=_NEIGHBORS,
+    ),
     replace(_EMBEDDED_ONLY, name="embedded-many", words="on 256 embedded patients", pretrained_on=_MANY),
     _EMBEDDED_LONG,
     replace(
@@ -229,6 +257,13 @@ CONFIGURATIONS = (
         name="pretrained-gaussian-1",
         words="the same as `pretrained-together`; Gaussian filter of maps, 1 px",
         protocol={"gaussian_px": 1},
+    ),
+    _TOGETHER_WITH_NEIGHBORS,
+    replace(
+        _TOGETHER_WITH_NEIGHBORS,
+        name="pretrained-neighbors-levels-5",
+        words="the same; candidates of five levels: the preset `few`",
+        protocol={"quantization_levels": 5},
     ),
     _TOGETHER_FROM_IDENTITY,
     replace(
@@ -264,10 +299,13 @@ _TRAINED = (
     "image-head",
     "additive",
     "identity-1",
+    "neighbors",
+    "neighbors-mirror",
     "no-margin",
     "not-averaged",
     "learning-rate-2e-4",
     "demo",
+    "demo-neighbors",
     "warmup",
     "warmup-mirror",
     "warmup-last",
@@ -280,6 +318,7 @@ _BEGUN = (
     "embedded-only",
     "embedded-warmup",
     "embedded-identity-start",
+    "embedded-neighbors",
     "embedded-many",
     "embedded-long",
     "embedded-long-gaussian-3",
@@ -289,13 +328,15 @@ _BEGUN = (
     "pretrained-levels-3",
     "pretrained-levels-5",
     "pretrained-gaussian-1",
+    "pretrained-neighbors",
+    "pretrained-neighbors-levels-5",
     "pretrained-origin-0.3",
     "pretrained-long",
 )
 GROUPS = {
     "embedded": Group(data=("embedded-default",), configurations=("base", *_TRAINED, *_FREE, "ensemble-3")),
     "median": Group(data=("embedded-median",), configurations=("base", *_FREE)),
-    "hard": Group(data=("embedded-hard",), configurations=("base", *_FREE)),
+    "hard": Group(data=("embedded-hard",), configurations=("base", "neighbors", *_FREE)),
     "real": Group(
         data=("real-flair", "real-flair-median", "real-t1ce", "real-both"),
         configurations=("base", "patent", "last", *_BEGUN),

@@ -64,7 +64,7 @@ def measure(run: Run, store: Store) -> dict[str, Any]:
     models = [FixedPointGAN.load(folder / f"{configuration.choose_by}.safetensors") for folder in folders]
     records = [json.loads((folder / "record.json").read_text(encoding="utf-8")) for folder in folders]
     model = FixedPointGAN.combine(models, {}) if len(models) > 1 else models[0]
-    source: MapSource = ModelMaps(model=model, domains=cohort.settings.domains, protocol=protocol)
+    source: MapSource = ModelMaps(model=model, cohort=cohort, protocol=protocol)
     if configuration.wrap:
         source = configuration.wrap(source)
     screen = Screen(mute=True)

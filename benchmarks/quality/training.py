@@ -21,7 +21,9 @@ from anomaly_fpgan.training.together import Together
 from anomaly_fpgan.training.trainer import FixedPointTrainer, Start
 from benchmarks.quality.data import evenly
 from benchmarks.quality.plan import Store, Training
-from data_prep.cohort import Cohort, CohortDataset
+from data_prep.cohort import Cohort
+from data_prep.dataset import CohortDataset
+from data_prep.neighbors import neighbors_in
 from evaluation.difference import difference_map
 from evaluation.label_free import auc_healthy_against_mixed
 from evaluation.matched import position_matched_auc
@@ -34,6 +36,7 @@ from pipelines.plain_json import to_json
 
 _HEALTHY_SLICES = 256
 """Of training patients, for the label-free score; more would only take longer."""
+_ALL = slice(None)
 
 
 def train(training: Training, store: Store, *, is_start: bool) -> None:
@@ -44,9 +47,9 @@ def train(training: Training, store: Store, *, is_start: bool) -> None:
     folder = store.training(training)
     folder.mkdir(parents=True, exist_ok=True)
     config = training.config
-    dataset: ImageDataset = CohortDataset(training.fold.cohort, "train")
-    if training.also:
-        dataset = Together([dataset, CohortDataset(training.also.cohort, "train")], config.domains)
+    folds = [training.fold, *([training.also] if training.also else [])]
+    datasets = [CohortDataset(own.cohort, "train", neighbor_mm=config.networks.neighbor_mm) for own in folds]
+    dataset: ImageDataset = Together(datasets, config.domains) if training.also else datasets[0]
     processes = Processes()
     batches = Batches(dataset, config, choose_device(config.device), processes=processes)
     trainer = FixedPointTrainer(batches=batches, config=config, processes=processes)
@@ -81,12 +84,14 @@ class _Milestones:
     """Scores the averaged weights at each milestone and keeps the models that may be reported."""
 
     def __init__(self, cohort: Cohort, folder: Path) -> None:
+        self.cohort = cohort
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._best = -math.inf
-        self._validation, self._test = (list(patients_of(cohort, split)) for split in ("validation", "test"))
-        self._healthy = _healthy_training_images(cohort)
+        self._train, self._validation, self._test = (
+            list(patients_of(cohort, split)) for split in ("train", "validation", "test")
+        )
 
     def __call__(self, trainer: FixedPointTrainer) -> None:
         iteration = trainer.state.iteration
@@ -94,11 +99,11 @@ class _Milestones:
             return
         started = time.perf_counter()
         model = trainer.averaged_model({"iteration": iteration})
-        scores = np.concatenate([_scores(model, own.images) for own in self._validation])
+        scores = np.concatenate([slice_scores(_maps(model, self.cohort, own)) for own in self._validation])
         numbers = validation_numbers(scores, self._validation)
         # None of these ever chooses what is reported; the last two are hindsight.
-        numbers["label_free"] = auc_healthy_against_mixed(_scores(model, self._healthy), scores)
-        numbers |= _score_test(model, self._test)
+        numbers["label_free"] = auc_healthy_against_mixed(self._healthy_scores(model), scores)
+        numbers |= _score_test(model, self.cohort, self._test)
         self.rows.append({"iteration": iteration, **numbers})
         score = numbers["validation_auc"]
         if (-math.inf if math.isnan(score) else score) >= self._best:
@@ -107,6 +112,20 @@ class _Milestones:
         if iteration == trainer.config.iterations:
             model.save(self.folder / "last.safetensors")
         self.seconds += time.perf_counter() - started
+
+    def _healthy_scores(self, model: FixedPointGAN) -> np.ndarray:
+        """Of some healthy training slices."""
+        healthy = np.concatenate([own.truth.labels == NORMAL for own in self._train])
+        kept = np.zeros(len(healthy), bool)
+        kept[np.flatnonzero(healthy)[evenly(int(healthy.sum()), _HEALTHY_SLICES)]] = True
+        parts = np.split(kept, np.cumsum([len(own.images) for own in self._train])[:-1])
+        return np.concatenate(
+            [
+                slice_scores(_maps(model, self.cohort, own, rows))
+                for own, rows in zip(self._train, parts, strict=True)
+                if rows.any()
+            ]
+        )
 
 
 def validation_numbers(scores: np.ndarray, patients: list[PatientSlices]) -> dict[str, float]:
@@ -121,10 +140,10 @@ def validation_numbers(scores: np.ndarray, patients: list[PatientSlices]) -> dic
     }
 
 
-def _score_test(model: FixedPointGAN, patients: list[PatientSlices]) -> dict[str, float]:
+def _score_test(model: FixedPointGAN, cohort: Cohort, patients: list[PatientSlices]) -> dict[str, float]:
     labels, scores, counts = [], [], list[PixelCounts]()
     for own in patients:
-        maps = difference_map(own.images, model.translate(own.images, "healthy"))
+        maps = _maps(model, cohort, own)
         labels.append(own.truth.labels)
         scores.append(slice_scores(maps))
         if own.truth.lesions is not None:
@@ -137,11 +156,7 @@ def _score_test(model: FixedPointGAN, patients: list[PatientSlices]) -> dict[str
     }
 
 
-def _scores(model: FixedPointGAN, images: np.ndarray) -> np.ndarray:
-    return slice_scores(difference_map(images, model.translate(images, "healthy")))
-
-
-def _healthy_training_images(cohort: Cohort) -> np.ndarray:
-    images = [own.images[own.truth.labels == NORMAL] for own in patients_of(cohort, "train")]
-    together = np.concatenate(images)
-    return together[evenly(len(together), _HEALTHY_SLICES)]
+def _maps(model: FixedPointGAN, cohort: Cohort, own: PatientSlices, rows: slice | np.ndarray = _ALL) -> np.ndarray:
+    """Maps (N, H, W) of some of a patient's slices."""
+    neighbors = neighbors_in(cohort, own.name, model.networks.neighbor_mm)[rows]
+    return difference_map(own.images[rows], model.translate(own.images, "healthy", neighbors=neighbors))

@@ -11,6 +11,7 @@ import pandas as pd
 from anomaly_fpgan.model import FixedPointGAN
 from data_prep.cohort import Cohort
 from data_prep.labels import DomainNames
+from data_prep.neighbors import neighbors_in
 from evaluation.binarize import BinarizationRule
 from evaluation.difference import signed_difference_map
 from evaluation.maps import signed_anomaly_map
@@ -74,9 +75,9 @@ def draw_cases(cases: Sequence[Case], evaluated: Evaluated, rule: BinarizationRu
             foreground, image = patient.truth.foreground[here], patient.images[case.row, 0]
             figures.show_slice(row[0], image, title=case.words)
             if model:
-                images = patient.images[here]
-                healthy = model.translate(images, "healthy")
-                signed = signed_anomaly_map(images, healthy, protocol)
+                neighbors = neighbors_in(evaluated.cohort, case.patient, model.networks.neighbor_mm)[here]
+                healthy = model.translate(patient.images, "healthy", neighbors=neighbors)
+                signed = signed_anomaly_map(patient.images[here], healthy, protocol)
                 anomaly = np.abs(signed)
                 figures.show_slice(row[1], healthy[0, 0] * foreground[0], title="healthy translation")
                 limit = max(0.1, float(anomaly.max()))
@@ -103,13 +104,14 @@ def draw_attribute_grid(cohort: Cohort, model: FixedPointGAN, slices: pd.DataFra
     columns = 2 + len(domains.names)
     with figures.figure(2 * len(chosen), columns, width=1.7 * columns, height=3.6 * len(chosen)) as (canvas, axes):
         for upper, lower, (_, record) in zip(axes[::2], axes[1::2], chosen.iterrows(), strict=True):
-            image = np.asarray(cohort.images(record["patient"])[record["row"]], np.float32)[None]
+            name, row = record["patient"], record["row"]
+            images = np.asarray(cohort.images(name), np.float32)
+            neighbors = neighbors_in(cohort, name, model.networks.neighbor_mm)[row]
             label = domains.encode([record["domains"]])
             targets = np.concatenate([label, labels_with_one_attribute_changed(label)[0]])
-            images = np.repeat(image, len(targets), axis=0)
-            translated = model.translate_labels(images, targets)
-            changes = -signed_difference_map(images, translated)
-            figures.show_slice(upper[0], image[0, 0], title=record["domains"])
+            translated = model.translate_labels(images, targets, neighbors=np.tile(neighbors, (len(targets), 1)))
+            changes = -signed_difference_map(np.repeat(images[[row]], len(targets), 0), translated)
+            figures.show_slice(upper[0], images[row, 0], title=record["domains"])
             figures.bare(lower[0])
             limit = max(0.1, float(np.abs(changes).max()))
             names = ["unchanged", *(_change(domains, number, label[0]) for number in range(len(domains.names)))]

@@ -240,6 +240,29 @@ def test_the_network_range_is_reached(blobs: Any, tiny_config: TrainingConfig) -
     assert batch.pick_same.dtype == torch.bool
 
 
+def test_the_slices_of_an_image_are_varied_alike(tiny_config: TrainingConfig) -> None:
+    one = np.random.default_rng(0).random((2, 32, 32)).astype(np.float32)
+    items = [(np.tile(one, (3, 1, 1)), np.eye(2)[n % 2]) for n in range(4)]
+    config = tiny_config.model_copy(
+        update={
+            "networks": tiny_config.networks.model_copy(update={"neighbor_mm": 4.0}),
+            "augmentation": Augmentation(rotation_degrees=20, shift=0.1, scale=0.1, log_gamma=0.8),
+        }
+    )
+    batch = next(iter(Batches(items, config, CPU, processes=Processes())))
+    slices = batch.x.unflatten(1, (3, 2))
+    assert torch.equal(slices[:, 0], slices[:, 1])
+    assert torch.equal(slices[:, 0], slices[:, 2])
+    assert not torch.equal(slices[0], slices[1])
+
+
+def test_images_that_are_not_of_three_slices_are_named(tiny_config: TrainingConfig) -> None:
+    config = tiny_config.model_copy(update={"networks": tiny_config.networks.model_copy(update={"neighbor_mm": 4.0})})
+    items = [(np.zeros((4, 32, 32), np.float32), np.eye(2)[n % 2]) for n in range(4)]
+    with pytest.raises(TrainingError, match=r"must hold the channels of 3 slices, .* got 4 channels"):
+        Batches(items, config, CPU, processes=Processes())
+
+
 def test_images_of_different_shapes_are_named(tiny_config: TrainingConfig) -> None:
     items = [(np.zeros((1, 32, 32), np.float32), np.eye(2)[0]), (np.zeros((1, 30, 32), np.float32), np.eye(2)[1])]
     with pytest.raises(TrainingError, match=r"image 1 has the shape \(1, 30, 32\), the first has \(1, 32, 32\)"):

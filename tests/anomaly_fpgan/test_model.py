@@ -104,8 +104,51 @@ def test_arrays_give_arrays_and_tensors_give_tensors(model: FixedPointGAN) -> No
     assert model.translate(images[:0]).shape == (0, 1, 32, 32)
 
 
+@pytest.fixture
+def with_neighbors() -> FixedPointGAN:
+    torch.manual_seed(0)
+    networks = NETWORKS.model_copy(update={"neighbor_mm": 4.0, "mirror_averaging": True})
+    return FixedPointGAN((6, 32, 32), DOMAINS, networks, precision="float32")
+
+
+def test_the_middle_of_three_slices_is_translated_by_what_all_of_them_show(
+    with_neighbors: FixedPointGAN, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).random((5, 2, 32, 32), np.float32)
+    neighbors = np.array([[0, 1, 4], [2, 2, 3], [0, 0, 0]])
+    translated = with_neighbors.translate(images, neighbors=neighbors, batch_size=2)
+    assert translated.shape == (3, 2, 32, 32)
+    stacks = torch.from_numpy(images[neighbors].reshape(3, 6, 32, 32)) * 2 - 1
+    label = DOMAINS.healthy_label().expand(3, -1)
+    with torch.inference_mode():
+        straight = with_neighbors.translator(stacks, label)
+        mirrored = with_neighbors.translator(stacks.flip(-1), label).flip(-1)
+    expected = ((straight + mirrored) / 2)[:, 2:4].numpy() / 2 + 0.5
+    np.testing.assert_allclose(translated, expected, atol=1e-6)
+    with_neighbors.save(tmp_path / "model.safetensors")
+    loaded = FixedPointGAN.load(tmp_path, device="cpu")
+    np.testing.assert_array_equal(loaded.translate(images, neighbors=neighbors, batch_size=2), translated)
+
+
+def test_a_slice_without_neighbors_is_its_own(with_neighbors: FixedPointGAN) -> None:
+    images = torch.rand(4, 2, 32, 32)
+    alone = np.arange(4)[:, None].repeat(3, 1)
+    torch.testing.assert_close(
+        with_neighbors.translate(images), with_neighbors.translate(images, neighbors=alone), rtol=0, atol=0
+    )
+    other = with_neighbors.translate(images, neighbors=np.array([[1, 0, 2]]))
+    assert (other[0] - with_neighbors.translate(images)[0]).abs().max() > 1e-3
+
+
+def test_neighbors_must_be_as_many_as_the_model_sees(model: FixedPointGAN, with_neighbors: FixedPointGAN) -> None:
+    for own, channels, wrong in ((model, 1, 3), (with_neighbors, 2, 1)):
+        images = np.zeros((4, channels, 32, 32), np.float32)
+        with pytest.raises(ValueError, match=rf"`neighbors` must be \(N, {4 - wrong}\), got \(4, {wrong}\)"):
+            own.translate(images, neighbors=np.zeros((4, wrong), int))
+
+
 def test_wrong_shape_and_domain_are_refused(model: FixedPointGAN) -> None:
-    with pytest.raises(ValueError, match=r"`slices` must be \(N, 1, H, W\), got \(2, 3, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"`slices` must be \(S, 1, H, W\), got \(2, 3, 32, 32\)"):
         model.translate(np.zeros((2, 3, 32, 32), np.float32))
     with pytest.raises(ValueError, match="unknown domain 'ill'"):
         model.translate(np.zeros((2, 1, 32, 32), np.float32), "ill")

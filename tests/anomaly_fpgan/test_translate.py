@@ -122,6 +122,14 @@ def test_foreground_rule_leaves_the_background_and_moves_the_rest() -> None:
     torch.testing.assert_close(translator(image, torch.eye(2)[:1]), expected, rtol=0, atol=0)
 
 
+def test_each_of_several_slices_has_a_background_of_its_own() -> None:
+    image = torch.tensor([[-1.0, 0.0, 0.0], [-1.0, -1.0, 0.5], [0.25, -1.0, -1.0], [-1.0, -1.0, -1.0]])
+    translator = Translator(Constant(0.1), "foreground", slices=2)  # of two channels each
+    (translated,) = translator(image.reshape(1, 4, 1, 3), LABEL)
+    moved = (translated.reshape(4, 3) - image).abs() > 0.05
+    assert moved.tolist() == [[False, True, True], [False, True, True], [True, False, False], [True, False, False]]
+
+
 def test_the_patch_head_is_between_the_highest_patch_and_what_all_of_them_could_add() -> None:
     critic = Discriminator(1, 2, (32, 32), base_width=4, depth=2, domain_head="patch")
     image = torch.rand(3, 1, 32, 32) * 2 - 1

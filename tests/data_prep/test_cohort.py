@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from data_prep.case import Case, Failure
-from data_prep.cohort import CohortDataset, file_stem, open_cohort
+from data_prep.cohort import file_stem, open_cohort
 from data_prep.cohort_writer import finish_cohort, start_cohort, write_patient
+from data_prep.dataset import CohortDataset
 from data_prep.errors import DataError
 from data_prep.patient import prepare_patient
 from data_prep.settings import CohortSettings

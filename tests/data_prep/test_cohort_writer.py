@@ -14,8 +14,9 @@ import pytest
 
 from data_prep import patient as patient_module
 from data_prep.case import Case, Source
-from data_prep.cohort import CohortDataset, open_cohort
+from data_prep.cohort import open_cohort
 from data_prep.cohort_writer import finish_cohort, start_cohort, write_patient
+from data_prep.dataset import CohortDataset
 from data_prep.errors import DataError
 from data_prep.settings import CohortSettings
 

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from anomaly_fpgan import FixedPointGAN
+from anomaly_fpgan.networks.config import NetworkConfig
 from data_prep.layouts import find_cases
 from data_prep.layouts.brats import find_brats_cases
 from data_prep.layouts.channels import parse_channels
@@ -36,9 +37,10 @@ class Darkener:
             "preparation": preparation.model_dump(mode="json"),
             "training": {"iteration": 1},
         }
+        self.networks = NetworkConfig()
         self.translator = torch.nn.Linear(1, 1)  # says on which device it is
 
-    def translate(self, images: np.ndarray, domain: str) -> np.ndarray:
+    def translate(self, images: np.ndarray, domain: str, *, neighbors: np.ndarray) -> np.ndarray:
         assert domain == "healthy"
         return np.where(images > 0.8, np.float32(0.5), images)
 
@@ -252,7 +254,7 @@ def test_outside_the_foreground_nothing_changes_whatever_the_model_does(
     tmp_path: Path, rotated_anisotropic: np.ndarray
 ) -> None:
     class Brightener(Darkener):
-        def translate(self, images: np.ndarray, domain: str) -> np.ndarray:
+        def translate(self, images: np.ndarray, domain: str, *, neighbors: np.ndarray) -> np.ndarray:
             return np.where(images == 0, np.float32(0.12), images)
 
     folder = write_block_patient(tmp_path, rotated_anisotropic)

@@ -17,7 +17,8 @@ import yaml
 from anomaly_fpgan.model import FixedPointGAN
 from anomaly_fpgan.training.config import TrainingConfig
 from anomaly_fpgan.training.run import train
-from data_prep.cohort import CohortDataset, open_cohort
+from data_prep.cohort import open_cohort
+from data_prep.dataset import CohortDataset
 from pipelines.seen_scans import SEEN_SCANS, held_out_but_seen, seen_before
 
 SMALL = ["--size", 32, "--field-of-view-mm", 110]
