@@ -155,15 +155,16 @@ class FixedPointGAN:
         Args:
             slices: array or tensor of floats; the result is of the same kind, float32, on the CPU.
             domain: a domain's name; for attributes, the names of all that shall hold, `"healthy"` for none of them.
-            neighbors: for a model with `networks.neighbor_mm`, (N, 3) int: which of `slices` each of N translations is
-                made of, as `data_prep.neighbors` gives it. Without, every slice is seen as its own neighbor.
+            neighbors: which of `slices` each of N translations is made of, (N, 3) int: the slice before, its own, the
+                one after, as `data_prep.neighbors` gives them. Other models than those with `networks.neighbor_mm` need
+                none, or (N, 1).
             batch_size: images translated at once; half as many where a GPU has not enough memory.
 
         Returns:
             (N, C, H, W), of the middle slices of `neighbors`; of all slices without it.
 
         Raises:
-            ValueError: for an unknown domain, images or neighbors of the wrong shape.
+            ValueError: for an unknown domain, images or neighbors of the wrong shape, or neighbors missing.
         """
         count = len(slices if neighbors is None else neighbors)
         label = self.domains.healthy_label() if domain == "healthy" else self.domains.encode(domain)
@@ -182,8 +183,10 @@ class FixedPointGAN:
         channels = self.image_shape[0] // seen
         if slices.ndim != 4 or slices.shape[1] != channels:
             raise ValueError(f"`slices` must be (S, {channels}, H, W), got {tuple(slices.shape)}")
+        if neighbors is None and seen > 1:
+            raise ValueError("this model sees slices beside each slice: give `neighbors`, see `data_prep.neighbors`")
         if neighbors is None:
-            neighbors = np.arange(len(slices))[:, None].repeat(seen, 1)
+            neighbors = np.arange(len(slices))[:, None]
         if neighbors.ndim != 2 or neighbors.shape[1] != seen:
             raise ValueError(f"`neighbors` must be (N, {seen}), got {neighbors.shape}")
         try:

@@ -130,14 +130,9 @@ def test_the_middle_of_three_slices_is_translated_by_what_all_of_them_show(
     np.testing.assert_array_equal(loaded.translate(images, neighbors=neighbors, batch_size=2), translated)
 
 
-def test_a_slice_without_neighbors_is_its_own(with_neighbors: FixedPointGAN) -> None:
-    images = torch.rand(4, 2, 32, 32)
-    alone = np.arange(4)[:, None].repeat(3, 1)
-    torch.testing.assert_close(
-        with_neighbors.translate(images), with_neighbors.translate(images, neighbors=alone), rtol=0, atol=0
-    )
-    other = with_neighbors.translate(images, neighbors=np.array([[1, 0, 2]]))
-    assert (other[0] - with_neighbors.translate(images)[0]).abs().max() > 1e-3
+def test_a_model_that_sees_neighbors_is_not_used_without(with_neighbors: FixedPointGAN) -> None:
+    with pytest.raises(ValueError, match="give `neighbors`"):
+        with_neighbors.translate(torch.rand(4, 2, 32, 32))
 
 
 def test_neighbors_must_be_as_many_as_the_model_sees(model: FixedPointGAN, with_neighbors: FixedPointGAN) -> None:
