@@ -169,6 +169,17 @@ CONFIGURATIONS = (
         training=_WARMED_FROM_IDENTITY,
     ),
     Configuration(
+        name="warmup-neighbors",
+        words="with warm-up; the slices 4 mm before and after are seen, too",
+        training={**_WARMED, **_NEIGHBORS},
+    ),
+    Configuration(
+        name="warmup-neighbors-mirror",
+        words="the same; mirror averaging",
+        training={**_WARMED, **_NEIGHBORS},
+        wrap=mirror_averaged,
+    ),
+    Configuration(
         name="warmup-longer",
         words="warm-up and 1,600 iterations of both networks; mirror averaging",
         training={**_WARMED, "iterations": 2000, **_MIRRORED},
@@ -310,6 +321,8 @@ _TRAINED = (
     "warmup-mirror",
     "warmup-last",
     "warmup-identity-start",
+    "warmup-neighbors",
+    "warmup-neighbors-mirror",
     "warmup-longer",
     "warmup-steps-3",
     "warmup-flips",
