@@ -167,14 +167,14 @@ def _translate(
     for start in range(0, len(slices), _SLICES_AT_ONCE):
         part = slices[start : start + _SLICES_AT_ONCE]
         place = slice(start, start + len(part))
-        slices_seen, neighbors = _read(cohort, part, model.networks.neighbor_mm)
-        images = slices_seen[neighbors[:, neighbors.shape[1] // 2]]
-        translated = model.translate(slices_seen, "healthy", neighbors=neighbors)
+        seen, neighbors = _read(cohort, part, model.networks.neighbor_mm)
+        images = seen[neighbors[:, neighbors.shape[1] // 2]]
+        translated = model.translate(seen, "healthy", neighbors=neighbors)
         scores[place] = slice_scores(anomaly_map(images, translated, maps))
         # For healthy slices that was their own domain already.
         diseased = domains.is_diseased(part["domains"])
         labels = domains.encode(part["domains"])[diseased]
-        translated[diseased] = model.translate_labels(slices_seen, labels, neighbors=neighbors[diseased])
+        translated[diseased] = model.translate_labels(seen, labels, neighbors=neighbors[diseased])
         same_l1[place] = same_domain_l1(images, translated)
     return scores, same_l1
 

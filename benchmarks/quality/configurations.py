@@ -75,9 +75,9 @@ _TOGETHER = replace(
 _TOGETHER_WITH_NEIGHBORS = replace(
     _TOGETHER,
     name="pretrained-neighbors",
-    words="begun as `neighbors` on 64 embedded patients, then as `pretrained-together`",
+    words="begun as `warmup-neighbors` on 64 embedded patients, then as `pretrained-together`",
     training={**_PRETRAINED.training, "networks": {**_MIRRORED["networks"], **_NEIGHBORS["networks"]}},
-    first=_NEIGHBORS,
+    first={**_WARMED, **_NEIGHBORS},
 )
 _TOGETHER_FROM_IDENTITY = replace(
     _TOGETHER,
@@ -146,17 +146,8 @@ CONFIGURATIONS = (
     Configuration(name="learning-rate-2e-4", words="learning rate 2e-4", training={"learning_rate": 2e-4}),
     Configuration(
         name="demo",
-        words="400 iterations of 16, translations of image and mirror image averaged",
+        words="400 iterations of 16, translations of image and mirror image averaged: the preset `demo`",
         training={"iterations": 400, "batch_size": 16, **_MIRRORED},
-    ),
-    Configuration(
-        name="demo-neighbors",
-        words="the same, and the slices 4 mm before and after are seen: the preset `demo`",
-        training={
-            "iterations": 400,
-            "batch_size": 16,
-            "networks": {**_MIRRORED["networks"], **_NEIGHBORS["networks"]},
-        },
     ),
     Configuration(
         name="warmup", words="the critic alone for 400 iterations before the 500 of both networks", training=_WARMED
@@ -231,9 +222,9 @@ CONFIGURATIONS = (
     replace(
         _EMBEDDED_ONLY,
         name="embedded-neighbors",
-        words="the same as `embedded-only`, trained as `neighbors`",
+        words="the same as `embedded-only`, trained as `warmup-neighbors`",
         training={**_UNTOUCHED, "networks": {**_MIRRORED["networks"], **_NEIGHBORS["networks"]}},
-        first=_NEIGHBORS,
+        first={**_WARMED, **_NEIGHBORS},
     ),
     replace(_EMBEDDED_ONLY, name="embedded-many", words="on 256 embedded patients", pretrained_on=_MANY),
     _EMBEDDED_LONG,
@@ -273,7 +264,7 @@ CONFIGURATIONS = (
     replace(
         _TOGETHER_WITH_NEIGHBORS,
         name="pretrained-neighbors-levels-5",
-        words="the same; candidates of five levels: the preset `few`",
+        words="the same; candidates of five levels",
         protocol={"quantization_levels": 5},
     ),
     _TOGETHER_FROM_IDENTITY,
@@ -316,7 +307,6 @@ _TRAINED = (
     "not-averaged",
     "learning-rate-2e-4",
     "demo",
-    "demo-neighbors",
     "warmup",
     "warmup-mirror",
     "warmup-last",
