@@ -135,8 +135,20 @@ CONFIGURATIONS = (
     Configuration(
         name="image-head", words="domains read off the whole image", training={"networks": {"domain_head": "image"}}
     ),
+    Configuration(
+        name="image-head-mirror",
+        words="the same; mirror averaging",
+        training={"networks": {"domain_head": "image"}},
+        wrap=mirror_averaged,
+    ),
     Configuration(name="additive", words="x + δ everywhere", training={"networks": {"output_rule": "additive"}}),
     Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
+    Configuration(
+        name="identity-1-mirror",
+        words="the same; mirror averaging",
+        training={"losses": {"identity": 1.0}},
+        wrap=mirror_averaged,
+    ),
     Configuration(name="neighbors", words="the slices 4 mm before and after are seen, too", training=_NEIGHBORS),
     Configuration(
         name="neighbors-mirror", words="the same; mirror averaging", training=_NEIGHBORS, wrap=mirror_averaged
@@ -299,8 +311,10 @@ _TRAINED = (
     "identity-start-origin-0.3",
     "no-mismatch",
     "image-head",
+    "image-head-mirror",
     "additive",
     "identity-1",
+    "identity-1-mirror",
     "neighbors",
     "neighbors-mirror",
     "no-margin",
