@@ -89,9 +89,8 @@ class _Milestones:
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._best = -math.inf
-        self._train, self._validation, self._test = (
-            list(patients_of(cohort, split)) for split in ("train", "validation", "test")
-        )
+        self._validation, self._test = (list(patients_of(cohort, split)) for split in ("validation", "test"))
+        self._healthy = _healthy_slices(cohort)
 
     def __call__(self, trainer: FixedPointTrainer) -> None:
         iteration = trainer.state.iteration
@@ -102,7 +101,9 @@ class _Milestones:
         scores = np.concatenate([slice_scores(_maps(model, self.cohort, own)) for own in self._validation])
         numbers = validation_numbers(scores, self._validation)
         # None of these ever chooses what is reported; the last two are hindsight.
-        numbers["label_free"] = auc_healthy_against_mixed(self._healthy_scores(model), scores)
+        numbers["label_free"] = auc_healthy_against_mixed(
+            np.concatenate([slice_scores(_maps(model, self.cohort, own, rows)) for own, rows in self._healthy]), scores
+        )
         numbers |= _score_test(model, self.cohort, self._test)
         self.rows.append({"iteration": iteration, **numbers})
         score = numbers["validation_auc"]
@@ -112,20 +113,6 @@ class _Milestones:
         if iteration == trainer.config.iterations:
             model.save(self.folder / "last.safetensors")
         self.seconds += time.perf_counter() - started
-
-    def _healthy_scores(self, model: FixedPointGAN) -> np.ndarray:
-        """Of some healthy training slices."""
-        healthy = np.concatenate([own.truth.labels == NORMAL for own in self._train])
-        kept = np.zeros(len(healthy), bool)
-        kept[np.flatnonzero(healthy)[evenly(int(healthy.sum()), _HEALTHY_SLICES)]] = True
-        parts = np.split(kept, np.cumsum([len(own.images) for own in self._train])[:-1])
-        return np.concatenate(
-            [
-                slice_scores(_maps(model, self.cohort, own, rows))
-                for own, rows in zip(self._train, parts, strict=True)
-                if rows.any()
-            ]
-        )
 
 
 def validation_numbers(scores: np.ndarray, patients: list[PatientSlices]) -> dict[str, float]:
@@ -160,3 +147,13 @@ def _maps(model: FixedPointGAN, cohort: Cohort, own: PatientSlices, rows: slice 
     """Maps (N, H, W) of some of a patient's slices."""
     neighbors = neighbors_in(cohort, own.name, model.networks.neighbor_mm)[rows]
     return difference_map(own.images[rows], model.translate(own.images, "healthy", neighbors=neighbors))
+
+
+def _healthy_slices(cohort: Cohort) -> list[tuple[PatientSlices, np.ndarray]]:
+    """Training patients and which of their slices, (S,) bool, are among some healthy ones."""
+    patients = list(patients_of(cohort, "train"))
+    healthy = np.concatenate([own.truth.labels == NORMAL for own in patients])
+    kept = np.zeros(len(healthy), bool)
+    kept[np.flatnonzero(healthy)[evenly(int(healthy.sum()), _HEALTHY_SLICES)]] = True
+    parts = np.split(kept, np.cumsum([len(own.images) for own in patients])[:-1])
+    return [(own, rows) for own, rows in zip(patients, parts, strict=True) if rows.any()]
