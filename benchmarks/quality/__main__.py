@@ -1,9 +1,9 @@
 """How well lesions are detected and localized: `python -m benchmarks.quality`, `make quality`.
 
-Trains and evaluates the configurations of `configurations.py` on the data sets of `data.py`, three seeds each, and
-writes `benchmarks/QUALITY.md` from the result files. What is in the output folder already is not done again, so that a
-killed benchmark goes on where it was; a changed configuration is. The product's own code is not looked at: give another
-folder after changing it.
+Trains and evaluates the configurations of `groups.py` on its data sets, three seeds each, and writes
+`benchmarks/QUALITY.md` from the result files. What is in the output folder already is not done again, so that a killed
+benchmark goes on where it was; a changed configuration is. The product's own code is not looked at: give another folder
+after changing it.
 
 The results of the page are kept in `benchmarks/measured`: `--table --output benchmarks/measured` writes it of them.
 """
@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from benchmarks.quality.configuration import shortened
-from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS
 from benchmarks.quality.data import DATA_SETS, DataSet, Fold, folds_of, known, prepare_data
+from benchmarks.quality.groups import CONFIGURATIONS, GROUPS, SHORT_GROUPS
 from benchmarks.quality.plan import Run, Store, make_run, stages
 from benchmarks.quality.run import do_job
 from benchmarks.quality.summary import read_results

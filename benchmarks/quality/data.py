@@ -68,10 +68,12 @@ _EMBEDDED = {
     "embedded-hard": DataSet(name="embedded-hard", channels=("t2",), side=128, variant="hard"),
 }
 _MEDIAN = replace(_EMBEDDED["embedded-default"], name="embedded-median", intensity="median")
-_CHANNELS = {"flair": ("flair",), "t1ce": ("t1ce",), "both": ("flair", "t1ce")}
+_BOTH = replace(_EMBEDDED["embedded-default"], name="embedded-both", channels=("flair", "t1ce"))
+_CHANNELS = {"flair": ("flair",), "t1ce": ("t1ce",), "both": _BOTH.channels}
 DATA_SETS = (
     *_EMBEDDED.values(),
     _MEDIAN,
+    _BOTH,
     *(
         DataSet(name=f"many-{name}", channels=channels, side=64, variant="default", patients=PRETRAINING_PATIENTS)
         for name, channels in _CHANNELS.items()

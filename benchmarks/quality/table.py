@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.quality.configurations import CONFIGURATIONS, REFERENCE
+from benchmarks.quality.configurations import REFERENCE
 from benchmarks.quality.data import DATA_SETS, DataSet
+from benchmarks.quality.groups import CONFIGURATIONS
 from benchmarks.quality.summary import HINDSIGHT, RULES, Result, Summary, choices, over_seeds
 from pipelines.screen import counted, duration
 
@@ -89,15 +90,19 @@ def _of_data(data: DataSet, results: Sequence[Result]) -> list[str]:
     size = f"{' and '.join(data.channels)}{scaled}, {data.side} × {data.side}, {counted(patients, 'test patient')}"
     scores = [[f"**{name}**: {own[0]['words']}", *_cells(own, _SCORES), str(len(own))] for name, own in by_name.items()]
     lesions = [[f"**{name}**", *_cells(own, _LESIONS)] for name, own in by_name.items()]
-    reference = REFERENCE if REFERENCE in by_name else next(iter(by_name))
+    reference = REFERENCE.name if REFERENCE.name in by_name else next(iter(by_name))
     compared_with = by_name[reference]
-    once = [own for own in compared_with if own["seed"] == compared_with[0]["seed"]]  # no seed changes a baseline
+    once = _one_seed(compared_with)
     for baseline in dict.fromkeys(name for own in once for name in own["baselines"]):
         title = f"*{baseline}*"
         scores.append([title, *_cells(once, _SCORES, baseline), ""])
         lesions.append([title, *_cells(once, _LESIONS, baseline)])
     lesions = [row for row in lesions if set(row[1:]) != {_DASH}]
     sections = [f"## {data.name}\n\n{size}.", _table(["", *_SCORES, "runs"], scores), _table(["", *_LESIONS], lesions)]
+    rows = _other_baselines(by_name, reference)
+    if rows:
+        text = "Baselines evaluated as these configurations are, where that makes a difference:"
+        sections += [text, _table(["", *_COMPARED], rows)]
     if data.variant is None:
         rows = [
             [", ".join(own[0]["test_patients"]), *_cells(own, _SHORT)] for own in _by(compared_with, "fold").values()
@@ -109,6 +114,25 @@ def _of_data(data: DataSet, results: Sequence[Result]) -> list[str]:
         text = f"Difference from {reference}, bold where it is larger than the range over seeds of both:"
         sections += [text, _table(["", *_COMPARED], rows)]
     return sections
+
+
+def _other_baselines(by_name: Mapping[str, Sequence[Result]], reference: str) -> list[list[str]]:
+    """Rows of baselines under protocols other than the reference's."""
+    shown: set[tuple[str, ...]] = set()
+    rows = []
+    for name in dict.fromkeys((reference, *by_name)):
+        once = _one_seed(by_name[name])
+        for baseline in dict.fromkeys(own for result in once for own in result["baselines"]):
+            cells = _cells(once, _COMPARED, baseline)
+            if (baseline, *cells) not in shown and name != reference:
+                rows.append([f"*{baseline}*, {name}", *cells])
+            shown.add((baseline, *cells))
+    return rows
+
+
+def _one_seed(results: Sequence[Result]) -> list[Result]:
+    """Of the first seed alone: none changes a baseline."""
+    return [own for own in results if own["seed"] == results[0]["seed"]]
 
 
 def _differences(ours: Sequence[Result], theirs: Sequence[Result]) -> list[str]:

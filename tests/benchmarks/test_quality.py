@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.quality.__main__ import PAGE
 from benchmarks.quality.configuration import Configuration, shortened
-from benchmarks.quality.configurations import CONFIGURATIONS, GROUPS, SHORT_GROUPS
 from benchmarks.quality.data import DATA_SETS, Fold, known
+from benchmarks.quality.groups import CONFIGURATIONS, GROUPS, SHORT_GROUPS
 from benchmarks.quality.plan import Store, make_run, stages
 from benchmarks.quality.summary import choices, read_results
 from benchmarks.quality.table import render
@@ -84,6 +84,17 @@ def test_where_the_base_was_not_run_baselines_and_patients_stand_beside_the_firs
     assert "Patients by themselves, embedded-only:" in page
     assert row_of(page, "| A ")[1] == "0.900"
     assert row_of(page, "| pretrained ")[1] == "+0.000"
+
+
+def test_baselines_evaluated_otherwise_stand_there_once_and_only_where_that_makes_a_difference() -> None:
+    results = [result(name, seed, 0.9) for name in ("base", "last", "gaussian-1", "median-3") for seed in (0, 1)]
+    for own in results:
+        if own["configuration"] in ("gaussian-1", "median-3"):
+            own["baselines"] = {"Brightest pixel": {"slices.auc": 0.7}}
+    page = render(results)
+    assert row_of(page, "| *Brightest pixel*, median-3")[1] == "0.700"
+    assert page.count("*Brightest pixel*,") == 1
+    assert "Baselines evaluated" not in render(results[:4])
 
 
 def test_rules_choose_the_latest_of_the_best_checkpoints() -> None:
