@@ -210,13 +210,9 @@ class FixedPointGAN:
                 translated = self.translator(batch, label)
                 if self.networks.mirror_averaging:
                     translated = (translated + self.translator(batch.flip(-1), label).flip(-1)) / 2
-                results[part] = to_stored_range(_middle(translated, rows.shape[1])).cpu()
+                middle = translated.unflatten(1, (rows.shape[1], -1))[:, self.networks.middle_slice]
+                results[part] = to_stored_range(middle).cpu()
         return results.numpy() if isinstance(slices, np.ndarray) else results
-
-
-def _middle(images: Tensor, slices: int) -> Tensor:
-    """The channels of the middle one of the slices that make up images: (N, slices · C, H, W) to (N, C, H, W)."""
-    return images.unflatten(1, (slices, -1))[:, slices // 2]
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:

@@ -168,7 +168,7 @@ def _translate(
         part = slices[start : start + _SLICES_AT_ONCE]
         place = slice(start, start + len(part))
         seen, neighbors = _read(cohort, part, model.networks.neighbor_mm)
-        images = seen[neighbors[:, neighbors.shape[1] // 2]]
+        images = seen[neighbors[:, model.networks.middle_slice]]
         translated = model.translate(seen, "healthy", neighbors=neighbors)
         scores[place] = slice_scores(anomaly_map(images, translated, maps))
         # For healthy slices that was their own domain already.

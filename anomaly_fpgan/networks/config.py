@@ -50,3 +50,8 @@ class NetworkConfig(BaseModel):
     def slices_seen(self) -> int:
         """Slices that make up what the networks call an image, their channels one after the other."""
         return 3 if self.neighbor_mm else 1
+
+    @property
+    def middle_slice(self) -> int:
+        """Which of them is the one that is translated; the others are its neighbors."""
+        return self.slices_seen // 2

@@ -171,7 +171,7 @@ class Milestones:
         stacks, labels, targets = trainer.batches.examples(_EXAMPLES)
         neighbors = np.arange(len(stacks) * model.networks.slices_seen).reshape(len(stacks), -1)
         slices = stacks.reshape(neighbors.size, -1, *stacks.shape[2:])
-        images = slices[neighbors[:, neighbors.shape[1] // 2]]
+        images = slices[neighbors[:, model.networks.middle_slice]]
         same, cross = (model.translate_labels(slices, own, neighbors=neighbors) for own in (labels, targets))
         columns = torch.cat([images, same, cross, (cross - images).abs()], -1)
         picture = (columns.flatten(0, 2).clamp(0, 1) * 255).byte().numpy()
