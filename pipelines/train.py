@@ -59,10 +59,10 @@ def train(
 
     Raises:
         DataError: when the cohort cannot be used.
-        UsageError: when `output` exists and `existing` does not allow it, the domains of the settings differ from the
-            cohort's, maps are to show a channel that it lacks, or are not those that a resumed run began with, a
-            further cohort differs from it, or a further cohort or the run to start from has patients that are to choose
-            or to test this one.
+        UsageError: when `output` exists and `existing` does not allow it or its settings are lost, the domains of the
+            settings differ from the cohort's, maps are to show a channel that it lacks, or are not those that a resumed
+            run began with, a further cohort differs from it, or a further cohort or the run to start from has patients
+            that are to choose or to test this one.
         ModelError: when the run to start from cannot be used, or has other channels, domains, networks or image sizes.
         TrainingError: when a domain has no training slice, or the processes cannot share a batch.
         NonFiniteLossError: when too many losses became non-finite.
@@ -136,6 +136,8 @@ def _settings(cohort: Cohort, output: Path, config: RunConfig, *, resumes: bool)
             if own.digest() != digest:
                 raise UsageError(f"{own.path}: is not the cohort that this run began with")
         return config, also
+    if resumes and (output / CHECKPOINT_FILE).is_file():
+        raise UsageError(f"{output}: has lost its {CONFIG_FILE}; copy it there again, or train into another folder")
     also = open_also(config.also, cohort)
     update = {
         "cohort": str(cohort.path),

@@ -18,7 +18,7 @@ class TrainingDisplay:
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
         self.state = ""
-        """Of the progress bar: losses and speed of the last row, and the last validation."""
+        """Of the progress bar: the last validation, losses and speed of the last row; narrow terminals cut its end."""
         self._validated = ""
 
     def estimate(self, needs: Estimate) -> None:
@@ -46,7 +46,7 @@ class TrainingDisplay:
             self.screen.say(f"  iteration {iteration:.0f}: validation {', '.join(texts)}")
         losses = [f"{label} {row[name]:.3g}" for name, label in _LOSSES.items() if name in row]
         rate = f"{row['images_per_second']:.4g} images/s"
-        self.state = "  ".join(text for text in (*losses, rate, self._validated) if text)
+        self.state = "  ".join(text for text in (self._validated, *losses, rate) if text)
 
 
 def _time(seconds: float) -> str:

@@ -67,6 +67,16 @@ def test_resume_goes_on_with_the_same_weights(
         assert [row["iteration"] for row in csv.DictReader(file)] == ["3", "6", "9", "12"]
 
 
+def test_a_run_without_its_settings_is_not_resumed_with_others(
+    fpgan: Callable[..., Any], tiny: Any, tmp_path: Path, tiny_training: list[str]
+) -> None:
+    shutil.copytree(tiny.run, tmp_path / "run", ignore=shutil.ignore_patterns("config.yaml"))
+    result = fpgan("train", tiny.cohort, "--output", tmp_path / "run", "--resume", *tiny_training)
+    assert result.exit_code == 2
+    assert "has lost its config.yaml" in result.output
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 def test_quiet_says_nothing_and_a_command_says_where_its_output_is(
     fpgan: Callable[..., Any], tiny: Any, tmp_path: Path
 ) -> None:
