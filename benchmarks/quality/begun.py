@@ -118,6 +118,12 @@ BEGUN = (
         words="the same as `pretrained-together`; Gaussian filter of maps, 1 px",
         protocol={"gaussian_px": 1},
     ),
+    replace(
+        _TOGETHER,
+        name="pretrained-warmup",
+        words="the same as `pretrained-together`, begun as `warmup`",
+        first=WARMED,
+    ),
     _TOGETHER_WITH_NEIGHBORS,
     replace(
         _TOGETHER_WITH_NEIGHBORS,
