@@ -13,8 +13,8 @@ class CohortDataset:
 
     With a distance to neighbors, C counts the channels of three slices: the one before, the labeled one, the one after.
 
-    `domains` holds the labels of all items (N, K), `patients` whose image each item is (N,), `rows` the items' rows of
-    the cohort's slice table.
+    `domains` holds the labels of all items (N, K), `patients` whose image each item is (N,), `heights` where along its
+    patient it lies (N,), from 0 to 1, `rows` the items' rows of the cohort's slice table.
 
     Args:
         cohort: whose slices they are.
@@ -31,6 +31,7 @@ class CohortDataset:
         self.rows = rows[rows["domains"] != ""].reset_index(drop=True)
         self.domains = cohort.settings.domains.encode(self.rows["domains"])
         self.patients = self.rows["patient"].to_numpy(str)
+        self.heights = self.rows["height"].to_numpy(float)
         self._seen = np.tile(self.rows["row"].to_numpy()[:, None], 3 if neighbor_mm else 1)
         if neighbor_mm:
             for patient, own in self.rows.groupby("patient"):

@@ -48,10 +48,16 @@ class Draw:
 class Draws:
     """Draws steps from images, so that each kind of label, each source and each patient is as frequent as any other.
 
+    With `height_tolerance`, a step is made of groups, an image of each kind. The first image of a group may lie at any
+    height; the others' patients are as frequent as each other among those who have images within the tolerance of it.
+    Where nobody has, the nearest image is drawn.
+
     Args:
         labels: (N, K) of all items.
         patients: (N,) whose image each item is; None where each image is a patient of its own.
         sources: (N,) the dataset that each item is from; None where all are of one.
+        heights: (N,) where along the slice axis each item lies; needed with `height_tolerance`.
+        height_tolerance: how far apart the heights of a group may be; None for any distance.
         domains: what targets are drawn from.
         batch_size: images a step.
         augmentation: how images are varied.
@@ -65,6 +71,8 @@ class Draws:
         patients: np.ndarray | None,
         sources: np.ndarray | None = None,
         *,
+        heights: np.ndarray | None = None,
+        height_tolerance: float | None = None,
         domains: DomainScheme,
         batch_size: int,
         augmentation: Augmentation,
@@ -81,6 +89,9 @@ class Draws:
         sources = np.zeros(len(labels), np.int64) if sources is None else sources
         self._members = _members(labels, sources, patients)
         self._turns = len(self._members) * len(np.unique(sources))
+        self._patients = patients
+        self._heights = heights
+        self._height_tolerance = height_tolerance
 
     def __call__(self, step: int) -> Draw:
         """Draw a step, counted from 0."""
@@ -106,11 +117,21 @@ class Draws:
         items = np.empty(self.batch_size, np.int64)
         for position in range(self.batch_size):
             turn, kind = divmod(start + position, len(self._members))
-            sources = self._members[kind]
-            patients = sources[turn % len(sources)]
+            source = turn % len(self._members[kind])
+            patients = self._members[kind][source]
+            place = position % len(self._members)
+            if self._height_tolerance is not None and place:
+                patients = self._near(items[position - place], np.concatenate(patients), self._height_tolerance)
             own = patients[random.integers(len(patients))]
             items[position] = own[random.integers(len(own))]
         return items
+
+    def _near(self, item: int, candidates: np.ndarray, tolerance: float) -> list[np.ndarray]:
+        """The candidates at about the height of an item, divided by their patients."""
+        assert self._heights is not None
+        distances = np.abs(self._heights[candidates] - self._heights[item])
+        near = candidates[distances <= max(tolerance, distances.min())]
+        return _groups(self._patients, near)
 
 
 def _members(labels: np.ndarray, sources: np.ndarray, patients: np.ndarray) -> list[list[list[np.ndarray]]]:

@@ -24,7 +24,8 @@ class ImageDataset(Protocol):
 
     A dataset may have an attribute `domains`, the labels of all items (N, K); without it every item is read once for
     its label. It may have an attribute `patients` (N,), whose image each item is, so that patients with many images are
-    drawn no more often than others, and `sources` (N,), the dataset each comes from, so that each is drawn as often.
+    drawn no more often than others, `sources` (N,), the dataset each comes from, so that each is drawn as often, and
+    `heights` (N,), from 0 to 1, where along its patient each lies, which `height_tolerance` needs.
     """
 
     def __len__(self) -> int: ...

@@ -14,8 +14,8 @@ from anomaly_fpgan.training.images import ImageDataset, checked_labels
 class Together:
     """The items of several datasets, one after the other.
 
-    `domains` (N, K) and `patients` (N,) are theirs, `sources` (N,) says which of them an item is from. Patients of two
-    datasets are two, whatever their names.
+    `domains` (N, K) and `patients` (N,) are theirs, and so are `heights` (N,) where all have them; `sources` (N,) says
+    which of them an item is from. Patients of two datasets are two, whatever their names.
 
     Raises:
         TrainingError: when one of them is empty, its labels do not fit the domains, or it lacks a domain.
@@ -30,6 +30,8 @@ class Together:
         )
         self.sources = np.repeat(np.arange(len(lengths)), lengths)
         self._ends = np.cumsum(lengths)
+        if all(hasattr(dataset, "heights") for dataset in datasets):
+            self.heights = np.concatenate([getattr(dataset, "heights") for dataset in datasets])  # noqa: B009  (mypy)
 
     def __len__(self) -> int:
         return len(self.sources)

@@ -84,6 +84,17 @@ TRAINED = (
     Configuration(
         name="neighbors-mirror", words="the same; mirror averaging", training=NEIGHBORS, wrap=mirror_averaged
     ),
+    Configuration(
+        name="height-matched",
+        words="healthy and diseased images drawn in pairs at the same height, by 0.025",
+        training={"height_tolerance": 0.025},
+    ),
+    Configuration(
+        name="height-matched-mirror",
+        words="the same; mirror averaging",
+        training={"height_tolerance": 0.025},
+        wrap=mirror_averaged,
+    ),
     Configuration(name="no-margin", words="no margin around images", training={"networks": {"generator_margin": 0}}),
     Configuration(name="not-averaged", words="the last weights, not averaged ones", training={"averaging": 0.0}),
     Configuration(name="learning-rate-2e-4", words="learning rate 2e-4", training={"learning_rate": 2e-4}),

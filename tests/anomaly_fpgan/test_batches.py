@@ -53,6 +53,55 @@ def test_patients_are_drawn_alike_however_many_images_they_have() -> None:
     assert abs(drawn["A"] - 600) < 90
 
 
+def test_images_of_a_group_lie_at_about_the_same_height() -> None:
+    random = np.random.default_rng(0)
+    heights, patients = random.random(600), random.integers(12, size=600).astype(str)
+    labels = two_domains(*random.integers(2, size=600))
+    draws = make_draws(labels, patients, heights=heights, height_tolerance=0.05)
+    steps = [draws(step) for step in range(200)]
+    drawn = heights[np.stack([draw.items for draw in steps])]
+    assert np.abs(drawn[:, ::2] - drawn[:, 1::2]).max() <= 0.05
+    assert np.abs(drawn[:, 1:-1:2] - drawn[:, 2::2]).max() > 0.5  # groups differ
+    assert {int(draw.c_x.argmax(1)[0]) for draw in steps} == {0, 1}  # either kind may come first
+    assert all(draw.c_x.sum(0).tolist() == [4, 4] for draw in steps)
+
+
+def test_patients_near_a_height_are_drawn_alike_however_many_images_they_have_there() -> None:
+    # Diseased images at a height of 0.5; healthy ones there: 20 of A, 2 of B; more of B elsewhere.
+    labels = two_domains(*[1] * 4, *[0] * 52)
+    patients = np.array(["C"] * 4 + ["A"] * 20 + ["B"] * 32)
+    heights = np.array([0.5] * 26 + [0.9] * 30)
+    draws = make_draws(labels, patients, heights=heights, height_tolerance=0.1)
+    groups = np.concatenate([draws(step).items.reshape(-1, 2) for step in range(300)])
+    after_diseased = Counter(patients[groups[groups[:, 0] < 4, 1]].tolist())
+    # About 600 fair draws: a deviation of 12.
+    assert set(after_diseased) == {"A", "B"}
+    assert abs(after_diseased["A"] - after_diseased.total() / 2) < 60
+    assert (heights[groups[groups[:, 0] < 4, 1]] == 0.5).all()
+
+
+def test_where_no_image_is_near_the_nearest_is_drawn() -> None:
+    heights = np.array([0.1, 0.9, 0.6, 0.95])
+    draws = make_draws(two_domains(0, 0, 1, 1), heights=heights, height_tolerance=0.01)
+    groups = np.concatenate([draws(step).items.reshape(-1, 2) for step in range(50)])
+    assert {tuple(group) for group in groups.tolist()} == {(0, 2), (1, 3), (2, 1), (3, 1)}
+
+
+def test_without_a_tolerance_heights_change_nothing() -> None:
+    labels = two_domains(*[0, 1] * 12)
+    with_heights = make_draws(labels, heights=np.linspace(0, 1, 24))(7)
+    assert np.array_equal(with_heights.items, make_draws(labels)(7).items)
+
+
+def test_a_tolerance_of_heights_needs_heights(blobs: Any, tiny_config: TrainingConfig) -> None:
+    config = tiny_config.model_copy(update={"height_tolerance": 0.1})
+    with pytest.raises(TrainingError, match="training images have no `heights`"):
+        Batches(blobs, config, CPU, processes=Processes())
+    blobs.heights = np.linspace(0, 1, len(blobs))
+    items = Batches(blobs, config, CPU, processes=Processes()).draws(0).items
+    assert np.abs(np.diff(blobs.heights[items].reshape(-1, 2))).max() <= 0.1
+
+
 def test_a_step_is_drawn_alike_whatever_was_drawn_before() -> None:
     labels = two_domains(*[0, 1] * 12)
     draws = make_draws(labels)

@@ -52,6 +52,14 @@ def test_a_dataset_without_patients_has_one_for_each_image() -> None:
     assert len(set(Together([few, Constant(0, (2, 1))], DOMAINS).patients)) == 4
 
 
+def test_heights_are_those_of_all_datasets_or_of_none() -> None:
+    first, second = Constant(0, (2, 1)), Constant(0, (1, 1))
+    first.heights = np.array([0.1, 0.2, 0.3])
+    assert not hasattr(Together([first, second], DOMAINS), "heights")
+    second.heights = np.array([0.4, 0.5])
+    assert Together([first, second], DOMAINS).heights.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
 def test_a_dataset_that_lacks_a_domain_is_refused() -> None:
     with pytest.raises(TrainingError, match="no training image is diseased"):
         Together([Constant(0, (1, 1)), Constant(0, (2, 0))], DOMAINS)

@@ -47,6 +47,16 @@ def test_the_run_records_the_other_cohort_and_can_be_repeated(
     assert again != (tiny.run / "model.safetensors").read_bytes()
 
 
+def test_slices_at_the_same_height_are_drawn_from_both(
+    fpgan: Callable[..., Any], tiny: Any, run: Path, tmp_path: Path
+) -> None:
+    settings = ["--config", run / "config.yaml", "--set", "training.height_tolerance=0.05"]
+    succeed(fpgan("train", tiny.cohort, "-o", tmp_path / "matched", *settings))
+    assert yaml.safe_load((tmp_path / "matched" / "config.yaml").read_text())["training"]["height_tolerance"] == 0.05
+    matched = (tmp_path / "matched" / "model.safetensors").read_bytes()
+    assert matched != (run / "model.safetensors").read_bytes()
+
+
 def test_a_resumed_run_trains_on_both(
     fpgan: Callable[..., Any], tiny: Any, prepared: Path, run: Path, tmp_path: Path
 ) -> None:
