@@ -67,8 +67,8 @@ class TrainingConfig(_Settings):
     batch_size: int = Field(default=16, ge=1)
     """Images a step over all processes; half of them of each domain where domains are two and exclusive."""
     height_tolerance: float | None = Field(default=None, gt=0, le=1)
-    """Images of a step that differ in their domain come in groups of one each, whose heights differ by no more than
-    this share of the body part's extent; without it they come from anywhere."""
+    """Images of a step come in groups, one of each domain, that lie at about the same height: as far apart as this
+    share of the body part's extent, or the nearest there are. Without it they come from anywhere."""
     critic_steps: int = Field(default=5, ge=1)
     """n_critic: the generator is updated at every such critic update."""
     critic_warmup: int = Field(default=0, ge=0)

@@ -117,8 +117,8 @@ class Draws:
         items = np.empty(self.batch_size, np.int64)
         for position in range(self.batch_size):
             turn, kind = divmod(start + position, len(self._members))
-            source = turn % len(self._members[kind])
-            patients = self._members[kind][source]
+            sources = self._members[kind]
+            patients = sources[turn % len(sources)]
             place = position % len(self._members)
             if self._height_tolerance is not None and place:
                 patients = self._near(items[position - place], np.concatenate(patients), self._height_tolerance)

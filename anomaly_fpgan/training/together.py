@@ -30,8 +30,9 @@ class Together:
         )
         self.sources = np.repeat(np.arange(len(lengths)), lengths)
         self._ends = np.cumsum(lengths)
-        if all(hasattr(dataset, "heights") for dataset in datasets):
-            self.heights = np.concatenate([getattr(dataset, "heights") for dataset in datasets])  # noqa: B009  (mypy)
+        heights: list[Any] = [getattr(dataset, "heights", None) for dataset in datasets]
+        if all(own is not None for own in heights):
+            self.heights = np.concatenate(heights)
 
     def __len__(self) -> int:
         return len(self.sources)
