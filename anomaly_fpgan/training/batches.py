@@ -56,7 +56,8 @@ class Batches:
                 f"training images must hold the channels of {self._slices} slices, as `networks.neighbor_mm` asks for, "
                 f"got {channels} channels"
             )
-        if config.height_tolerance is not None and not hasattr(dataset, "heights"):
+        heights = getattr(dataset, "heights", None)
+        if config.height_tolerance is not None and heights is None:
             raise TrainingError("`height_tolerance` needs to know where slices lie: training images have no `heights`")
         self.device = device
         self.first = first
@@ -64,7 +65,7 @@ class Batches:
             labels,
             getattr(dataset, "patients", None),
             getattr(dataset, "sources", None),
-            heights=getattr(dataset, "heights", None),
+            heights=heights,
             height_tolerance=config.height_tolerance,
             domains=config.domains,
             batch_size=config.batch_size,

@@ -89,7 +89,9 @@ class Draws:
         sources = np.zeros(len(labels), np.int64) if sources is None else sources
         self._members = _members(labels, sources, patients)
         self._turns = len(self._members) * len(np.unique(sources))
-        self._patients = patients
+        self._candidates = [[np.concatenate(own) for own in of_kind] for of_kind in self._members]
+        """By kind and source, patients together."""
+        self._patients = np.unique(patients, return_inverse=True)[1]  # numbers are sorted faster than names
         self._heights = heights
         self._height_tolerance = height_tolerance
 
@@ -117,21 +119,23 @@ class Draws:
         items = np.empty(self.batch_size, np.int64)
         for position in range(self.batch_size):
             turn, kind = divmod(start + position, len(self._members))
-            sources = self._members[kind]
-            patients = sources[turn % len(sources)]
+            source = turn % len(self._members[kind])
             place = position % len(self._members)
             if self._height_tolerance is not None and place:
-                patients = self._near(items[position - place], np.concatenate(patients), self._height_tolerance)
-            own = patients[random.integers(len(patients))]
+                near = self._near(items[position - place], self._candidates[kind][source], self._height_tolerance)
+                patient_of = self._patients[near]
+                own = near[patient_of == random.choice(np.unique(patient_of))]
+            else:
+                patients = self._members[kind][source]
+                own = patients[random.integers(len(patients))]
             items[position] = own[random.integers(len(own))]
         return items
 
-    def _near(self, item: int, candidates: np.ndarray, tolerance: float) -> list[np.ndarray]:
-        """The candidates at about the height of an item, divided by their patients."""
+    def _near(self, item: int, candidates: np.ndarray, tolerance: float) -> np.ndarray:
+        """The candidates at about the height of an item."""
         assert self._heights is not None
         distances = np.abs(self._heights[candidates] - self._heights[item])
-        near = candidates[distances <= max(tolerance, distances.min())]
-        return _groups(self._patients, near)
+        return candidates[distances <= max(tolerance, distances.min())]
 
 
 def _members(labels: np.ndarray, sources: np.ndarray, patients: np.ndarray) -> list[list[list[np.ndarray]]]:
