@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.quality.configuration import Configuration
 from benchmarks.quality.variants import mirror_averaged
 
@@ -12,6 +14,12 @@ WARMED_FROM_IDENTITY = {**WARMED, **IDENTITY_START}
 NEIGHBORS = {"networks": {"neighbor_mm": 4.0}}
 MIRRORED = {"networks": {"mirror_averaging": True}}
 _FLIPS_ONLY = {"rotation_degrees": 0, "shift": 0, "scale": 0}
+
+
+def _and_mirrored(plain: Configuration) -> tuple[Configuration, Configuration]:
+    """A configuration, and one that evaluates its trainings with mirror averaging."""
+    return plain, replace(plain, name=f"{plain.name}-mirror", words="the same; mirror averaging", wrap=mirror_averaged)
+
 
 REFERENCE = Configuration(
     name="base",
@@ -63,37 +71,22 @@ TRAINED = (
         training=IDENTITY_START,
     ),
     Configuration(name="no-mismatch", words="mismatched images are not shown", training={"losses": {"mismatch": 0.0}}),
-    Configuration(
-        name="image-head", words="domains read off the whole image", training={"networks": {"domain_head": "image"}}
-    ),
-    Configuration(
-        name="image-head-mirror",
-        words="the same; mirror averaging",
-        training={"networks": {"domain_head": "image"}},
-        wrap=mirror_averaged,
+    *_and_mirrored(
+        Configuration(
+            name="image-head", words="domains read off the whole image", training={"networks": {"domain_head": "image"}}
+        )
     ),
     Configuration(name="additive", words="x + δ everywhere", training={"networks": {"output_rule": "additive"}}),
-    Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}}),
-    Configuration(
-        name="identity-1-mirror",
-        words="the same; mirror averaging",
-        training={"losses": {"identity": 1.0}},
-        wrap=mirror_averaged,
+    *_and_mirrored(Configuration(name="identity-1", words="λ_id 1", training={"losses": {"identity": 1.0}})),
+    *_and_mirrored(
+        Configuration(name="neighbors", words="the slices 4 mm before and after are seen, too", training=NEIGHBORS)
     ),
-    Configuration(name="neighbors", words="the slices 4 mm before and after are seen, too", training=NEIGHBORS),
-    Configuration(
-        name="neighbors-mirror", words="the same; mirror averaging", training=NEIGHBORS, wrap=mirror_averaged
-    ),
-    Configuration(
-        name="height-matched",
-        words="healthy and diseased images drawn in pairs at the same height, by 0.025",
-        training={"height_tolerance": 0.025},
-    ),
-    Configuration(
-        name="height-matched-mirror",
-        words="the same; mirror averaging",
-        training={"height_tolerance": 0.025},
-        wrap=mirror_averaged,
+    *_and_mirrored(
+        Configuration(
+            name="height-matched",
+            words="healthy and diseased images drawn in pairs at the same height, by 0.025",
+            training={"height_tolerance": 0.025},
+        )
     ),
     Configuration(name="no-margin", words="no margin around images", training={"networks": {"generator_margin": 0}}),
     Configuration(name="not-averaged", words="the last weights, not averaged ones", training={"averaging": 0.0}),
@@ -103,26 +96,23 @@ TRAINED = (
         words="400 iterations of 16, translations of image and mirror image averaged: the preset `demo`",
         training={"iterations": 400, "batch_size": 16, **MIRRORED},
     ),
-    Configuration(
-        name="warmup", words="the critic alone for 400 iterations before the 500 of both networks", training=WARMED
+    *_and_mirrored(
+        Configuration(
+            name="warmup", words="the critic alone for 400 iterations before the 500 of both networks", training=WARMED
+        )
     ),
-    Configuration(name="warmup-mirror", words="the same; mirror averaging", training=WARMED, wrap=mirror_averaged),
     Configuration(name="warmup-last", words="the last model of these", training=WARMED, choose_by="last"),
     Configuration(
         name="warmup-identity-start",
         words="with warm-up; the generator begins with a delta of 0, origin 0.3",
         training=WARMED_FROM_IDENTITY,
     ),
-    Configuration(
-        name="warmup-neighbors",
-        words="with warm-up; the slices 4 mm before and after are seen, too",
-        training={**WARMED, **NEIGHBORS},
-    ),
-    Configuration(
-        name="warmup-neighbors-mirror",
-        words="the same; mirror averaging",
-        training={**WARMED, **NEIGHBORS},
-        wrap=mirror_averaged,
+    *_and_mirrored(
+        Configuration(
+            name="warmup-neighbors",
+            words="with warm-up; the slices 4 mm before and after are seen, too",
+            training={**WARMED, **NEIGHBORS},
+        )
     ),
     Configuration(
         name="warmup-longer",
