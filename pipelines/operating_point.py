@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,11 @@ class OperatingPoint:
     candidate: float
     patient: float
     warnings: tuple[str, ...] = ()
+
+
+def is_near_guessing(validated: Mapping[str, float]) -> bool:
+    """Whether a model told validation slices apart little better than guessing; trainings that never begin have 0.6."""
+    return "auc" in validated and validated["auc"] < 0.7
 
 
 def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
@@ -44,7 +50,15 @@ def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
             "guessing; train longer",
             path=run,
         )
-    if math.isfinite(patient):
-        return OperatingPoint(candidate=candidate, patient=patient)
-    warning = "In validation no score parted healthy from diseased patients; the operating point is that of slices."
-    return OperatingPoint(candidate=candidate, patient=candidate, warnings=(warning,))
+    warnings = []
+    if is_near_guessing(chosen):
+        warnings.append(
+            f"In validation the model told healthy from diseased slices little better than guessing: AUC "
+            f"{chosen['auc']:.2f}, where guessing has 0.50."
+        )
+    if not math.isfinite(patient):
+        warnings.append(
+            "In validation no score parted healthy from diseased patients; the operating point is that of slices."
+        )
+        patient = candidate
+    return OperatingPoint(candidate=candidate, patient=patient, warnings=tuple(warnings))

@@ -35,6 +35,7 @@ from pipelines.config import CONFIG_FILE, RunConfig, dump_config, load_config
 from pipelines.errors import UsageError
 from pipelines.inference import MAPS, check_reduction, map_settings
 from pipelines.input_range import INPUTS, describe_inputs
+from pipelines.operating_point import is_near_guessing
 from pipelines.output import Existing, claim_output
 from pipelines.screen import Screen, counted
 from pipelines.seen_scans import SEEN_SCANS, describe_scans
@@ -118,7 +119,13 @@ def train(
                     start = ["torchrun", f"--nproc_per_node={processes.on_this_machine}", "-m", "pipelines.train"]
                 command = shlex.join([*start, str(cohort_path), "--output", str(output), "--resume"])
                 raise TrainingStopped(f"{stopped} and saved; go on with: {command}") from stopped
-        screen.say(f"  kept the model of iteration {model.metadata['training']['iteration']}")
+        chosen = model.metadata["training"]
+        screen.say(f"  kept the model of iteration {chosen['iteration']}")
+        if is_near_guessing(chosen):
+            screen.warn(
+                f"its validation AUC is {chosen['auc']:.3f}, and guessing has 0.5: it has hardly learned to tell "
+                "healthy from diseased slices; train longer, or let the critic begin alone (`training.critic_warmup`)"
+            )
     return model
 
 
