@@ -93,6 +93,13 @@ def test_without_a_tolerance_heights_change_nothing() -> None:
     assert np.array_equal(with_heights.items, make_draws(labels)(7).items)
 
 
+def test_images_of_one_height_are_drawn_as_without_a_tolerance() -> None:
+    labels, patients = two_domains(*[0, 1, 1] * 8), np.repeat(list("ABCD"), 6)
+    flat = make_draws(labels, patients, heights=np.zeros(24), height_tolerance=0.01)
+    plain = make_draws(labels, patients)
+    assert all(np.array_equal(flat(step).items, plain(step).items) for step in range(20))
+
+
 def test_a_tolerance_of_heights_needs_heights(blobs: Any, tiny_config: TrainingConfig) -> None:
     config = tiny_config.model_copy(update={"height_tolerance": 0.1})
     with pytest.raises(TrainingError, match="training images have no `heights`"):
