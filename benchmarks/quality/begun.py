@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks.quality.configuration import Configuration
-from benchmarks.quality.configurations import IDENTITY_START, MIRRORED, NEIGHBORS, WARMED, WARMED_FROM_IDENTITY
+from benchmarks.quality.configurations import (
+    IDENTITY_START,
+    IN_PAIRS,
+    MIRRORED,
+    NEIGHBORS,
+    WARMED,
+    WARMED_FROM_IDENTITY,
+)
 
 _MANY = {f"real-{name}": f"many-{name}" for name in ("flair", "t1ce", "both")}
 _FEW = {
@@ -60,6 +67,18 @@ _TOGETHER_WITH_NEIGHBORS = replace(
     training={**_PRETRAINED.training, "networks": {**MIRRORED["networks"], **NEIGHBORS["networks"]}},
     first={**WARMED, **NEIGHBORS},
 )
+_THEN_IN_PAIRS = replace(
+    _TOGETHER,
+    name="pretrained-then-pairs",
+    words="the same as `pretrained-together`, but the 100 iterations in pairs at the same height",
+    training={**_TOGETHER.training, **IN_PAIRS},
+)
+_ALL_IN_PAIRS = replace(
+    _THEN_IN_PAIRS,
+    name="pretrained-pairs",
+    words="begun as `height-matched` on 64 embedded patients, then as `pretrained-then-pairs`",
+    first=IN_PAIRS,
+)
 _TOGETHER_FROM_IDENTITY = replace(
     _TOGETHER,
     name="pretrained-origin-0.3",
@@ -70,6 +89,7 @@ _TOGETHER_FROM_IDENTITY = replace(
 
 BEGUN = (
     _EMBEDDED_ONLY,
+    replace(_EMBEDDED_ONLY, name="embedded-pairs", words="the same, trained as `height-matched`", first=IN_PAIRS),
     replace(_EMBEDDED_ONLY, name="embedded-warmup", words="the same, trained as `warmup`", first=WARMED),
     replace(
         _EMBEDDED_ONLY,
@@ -109,7 +129,7 @@ BEGUN = (
     replace(
         _TOGETHER,
         name="pretrained-levels-5",
-        words="the same as `pretrained-together`; candidates of five levels: the preset `few`",
+        words="the same as `pretrained-together`; candidates of five levels",
         protocol={"quantization_levels": 5},
     ),
     replace(
@@ -123,6 +143,20 @@ BEGUN = (
         name="pretrained-warmup",
         words="the same as `pretrained-together`, begun as `warmup`",
         first=WARMED,
+    ),
+    _THEN_IN_PAIRS,
+    replace(
+        _THEN_IN_PAIRS,
+        name="pretrained-then-pairs-levels-5",
+        words="the same; candidates of five levels",
+        protocol={"quantization_levels": 5},
+    ),
+    _ALL_IN_PAIRS,
+    replace(
+        _ALL_IN_PAIRS,
+        name="pretrained-pairs-levels-5",
+        words="the same; candidates of five levels: the preset `few`",
+        protocol={"quantization_levels": 5},
     ),
     _TOGETHER_WITH_NEIGHBORS,
     replace(

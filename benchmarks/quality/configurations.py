@@ -12,13 +12,16 @@ IDENTITY_START = {"networks": {"generator_start": "identity"}, "losses": {"domai
 """From a random start, or with more of the origin term, a critic forgets at once what its warm-up taught it."""
 WARMED_FROM_IDENTITY = {**WARMED, **IDENTITY_START}
 NEIGHBORS = {"networks": {"neighbor_mm": 4.0}}
+IN_PAIRS = {"height_tolerance": 0.025}
 MIRRORED = {"networks": {"mirror_averaging": True}}
 _FLIPS_ONLY = {"rotation_degrees": 0, "shift": 0, "scale": 0}
 
 
-def _and_mirrored(plain: Configuration) -> tuple[Configuration, Configuration]:
-    """A configuration, and one that evaluates its trainings with mirror averaging."""
-    return plain, replace(plain, name=f"{plain.name}-mirror", words="the same; mirror averaging", wrap=mirror_averaged)
+def _and_mirrored(
+    plain: Configuration, words: str = "the same; mirror averaging"
+) -> tuple[Configuration, Configuration]:
+    """A configuration, and one, in these words, that evaluates its trainings with mirror averaging."""
+    return plain, replace(plain, name=f"{plain.name}-mirror", words=words, wrap=mirror_averaged)
 
 
 REFERENCE = Configuration(
@@ -85,7 +88,15 @@ TRAINED = (
         Configuration(
             name="height-matched",
             words="healthy and diseased images drawn in pairs at the same height, by 0.025",
-            training={"height_tolerance": 0.025},
+            training=IN_PAIRS,
+        ),
+        "the same; mirror averaging: the presets' choice",
+    ),
+    *_and_mirrored(
+        Configuration(
+            name="height-matched-image-head",
+            words="the same pairs, and domains read off the whole image",
+            training={**IN_PAIRS, "networks": {"domain_head": "image"}},
         )
     ),
     Configuration(name="no-margin", words="no margin around images", training={"networks": {"generator_margin": 0}}),
@@ -93,7 +104,12 @@ TRAINED = (
     Configuration(name="learning-rate-2e-4", words="learning rate 2e-4", training={"learning_rate": 2e-4}),
     Configuration(
         name="demo",
-        words="400 iterations of 16, translations of image and mirror image averaged: the preset `demo`",
+        words="400 iterations of 16, in pairs at the same height, mirror averaging: the preset `demo`",
+        training={"iterations": 400, "batch_size": 16, **MIRRORED, **IN_PAIRS},
+    ),
+    Configuration(
+        name="demo-unpaired",
+        words="the same, but images drawn at any height",
         training={"iterations": 400, "batch_size": 16, **MIRRORED},
     ),
     *_and_mirrored(
@@ -149,7 +165,7 @@ FREE = (
     ),
     Configuration(
         name="mirror-averaged",
-        words="translations of image and mirror image averaged: the presets' choice",
+        words="translations of image and mirror image averaged",
         wrap=mirror_averaged,
     ),
 )
