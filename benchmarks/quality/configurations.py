@@ -99,6 +99,14 @@ TRAINED = (
             training={**IN_PAIRS, "networks": {"domain_head": "image"}},
         )
     ),
+    *(
+        Configuration(
+            name=f"critic-{width}",
+            words=f"a critic of width {width}, not 32",
+            training={"networks": {"discriminator_width": width}},
+        )
+        for width in (16, 64)
+    ),
     Configuration(name="no-margin", words="no margin around images", training={"networks": {"generator_margin": 0}}),
     Configuration(name="not-averaged", words="the last weights, not averaged ones", training={"averaging": 0.0}),
     Configuration(name="learning-rate-2e-4", words="learning rate 2e-4", training={"learning_rate": 2e-4}),
