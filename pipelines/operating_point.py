@@ -25,7 +25,7 @@ class OperatingPoint:
 
 
 def is_near_guessing(validated: Mapping[str, float]) -> bool:
-    """Whether a model told validation slices apart little better than guessing; trainings that never begin have 0.6."""
+    """Whether a model told validation slices apart little better than guessing; those that never learned have 0.6."""
     return "auc" in validated and validated["auc"] < 0.7
 
 
@@ -53,7 +53,7 @@ def read_operating_point(model: FixedPointGAN, run: Path) -> OperatingPoint:
     warnings = []
     if is_near_guessing(chosen):
         warnings.append(
-            f"In validation the model told healthy from diseased slices little better than guessing: AUC "
+            "In validation the model told healthy from diseased slices little better than guessing: AUC "
             f"{chosen['auc']:.2f}, where guessing has 0.50."
         )
     if not math.isfinite(patient):

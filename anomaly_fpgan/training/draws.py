@@ -94,8 +94,8 @@ class Draws:
         self._patients = np.unique(patients, return_inverse=True)[1]  # numbers are sorted faster than names
         self._heights = heights
         # Pictures lie at one height: there is nothing to search, which among many would take long.
-        together = heights is None or height_tolerance is None or np.ptp(heights) <= height_tolerance
-        self._height_tolerance = None if together else height_tolerance
+        searched = heights is not None and height_tolerance is not None and np.ptp(heights) > height_tolerance
+        self._height_tolerance = height_tolerance if searched else None
 
     def __call__(self, step: int) -> Draw:
         """Draw a step, counted from 0."""

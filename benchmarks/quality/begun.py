@@ -87,6 +87,14 @@ _TOGETHER_FROM_IDENTITY = replace(
     first=WARMED_FROM_IDENTITY,
 )
 
+
+def _and_five_levels(
+    plain: Configuration, words: str = "the same; candidates of five levels"
+) -> tuple[Configuration, Configuration]:
+    """A configuration, and one, in these words, that cuts candidates of its trainings at the highest of five levels."""
+    return plain, replace(plain, name=f"{plain.name}-levels-5", words=words, protocol={"quantization_levels": 5})
+
+
 BEGUN = (
     _EMBEDDED_ONLY,
     replace(_EMBEDDED_ONLY, name="embedded-pairs", words="the same, trained as `height-matched`", first=IN_PAIRS),
@@ -144,27 +152,9 @@ BEGUN = (
         words="the same as `pretrained-together`, begun as `warmup`",
         first=WARMED,
     ),
-    _THEN_IN_PAIRS,
-    replace(
-        _THEN_IN_PAIRS,
-        name="pretrained-then-pairs-levels-5",
-        words="the same; candidates of five levels",
-        protocol={"quantization_levels": 5},
-    ),
-    _ALL_IN_PAIRS,
-    replace(
-        _ALL_IN_PAIRS,
-        name="pretrained-pairs-levels-5",
-        words="the same; candidates of five levels: the preset `few`",
-        protocol={"quantization_levels": 5},
-    ),
-    _TOGETHER_WITH_NEIGHBORS,
-    replace(
-        _TOGETHER_WITH_NEIGHBORS,
-        name="pretrained-neighbors-levels-5",
-        words="the same; candidates of five levels",
-        protocol={"quantization_levels": 5},
-    ),
+    *_and_five_levels(_THEN_IN_PAIRS),
+    *_and_five_levels(_ALL_IN_PAIRS, "the same; candidates of five levels: the preset `few`"),
+    *_and_five_levels(_TOGETHER_WITH_NEIGHBORS),
     _TOGETHER_FROM_IDENTITY,
     replace(
         _TOGETHER_FROM_IDENTITY,
